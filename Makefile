@@ -22,9 +22,10 @@ SEED ?= 1
 # Stamps: an environment is rebuilt when its lock or pyproject.toml is newer.
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
+NODE := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test notebooks docs lint format types layers containers check soak attack bench lock clean
+.PHONY: help demo test notebooks docs lint format types layers containers page check soak attack bench lock clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -59,7 +60,10 @@ containers: $(DEV) ## check Dockerfile and docker-compose.yml
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
-check: lint types layers containers ## run all checks above, then tests and notebooks in one run
+page: $(NODE) ## check types and lint rules of the page's JavaScript, and run its unit tests
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent check
+
+check: lint types layers containers page ## run all checks above, then tests and notebooks in one run
 	$(BIN)/python -m pytest $(ALL_CORES) $(NBMAKE) tests notebooks $(ARGS)
 
 soak: $(DEV) ## run the large tier of the tests, for hours; SCALE=0.001 takes minutes
@@ -76,7 +80,7 @@ lock: $(DEV) ## resolve both locks, with the hashes of all files of each release
 	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove what these targets created
-	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf batonics/__pycache__/kernels build dist book.json
 
 $(RUN): requirements.lock pyproject.toml
@@ -91,3 +95,8 @@ $(DEV): requirements-dev.lock requirements.lock pyproject.toml
 	$(INSTALL_LOCK) requirements-dev.lock
 	$(INSTALL_SELF)
 	touch $(RUN) $@
+
+# npm comes with the development environment. No script of a package runs.
+$(NODE): package-lock.json package.json $(DEV)
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --ignore-scripts
+	touch $@

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+import typer
 
 from batonics.cli.option_groups import expand_options, load_settings, read_flags
 from batonics.cli.options import (
@@ -41,13 +44,25 @@ class ReadOptions:
     verify_manifest: VerifyManifestOption = False
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class PageOptions:
+    """What a browser shows."""
+
+    open: Annotated[
+        bool, typer.Option("--open", help="Show the page in this machine's browser.")
+    ] = False
+
+
 @expand_options
-def command(reading: ReadOptions, server: ServerOptions, messages: MessageOptions) -> None:
+def command(
+    reading: ReadOptions, server: ServerOptions, page: PageOptions, messages: MessageOptions
+) -> None:
     """Serve the books of files at any moment, over HTTP.
 
     It reads the files once; their records and checkpoints of the books go to a temporary directory
     (TMPDIR), with 65 to 140 bytes for each record. Without --http it listens on 127.0.0.1:8080.
-    GET / lists the paths, and GET /openapi.json describes them. SIGTERM and ^C end it.
+    A browser sees the page at /: ladder, queues, trades and orders at any moment. Programs read the
+    API: GET / lists its paths, and GET /openapi.json describes them. SIGTERM and ^C end it.
     """
     from batonics.cli.progress import read_progress
     from batonics.jobs.serve import ServeRequest, Serving
@@ -72,6 +87,7 @@ def command(reading: ReadOptions, server: ServerOptions, messages: MessageOption
         ),
         statuses=find_inputs(reading.statuses or ()),
         sessions=parse_session(reading.session),
+        opens_browser=page.open,
     )
     with Serving(request) as serving:
         with read_progress("read", quiet=messages.quiet or bool(settings.log.json)) as progress:

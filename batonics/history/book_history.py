@@ -18,11 +18,12 @@ from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from batonics.book import checkpoint
 from batonics.book.doubtful_books import find_renamed
 from batonics.book.engine import BookEngine
-from batonics.book.event_cutoff import CutoffState, EventCutoff
+from batonics.book.event_cutoff import CutoffState, EventCutoff, complete_rows
 from batonics.book.state import Anomaly
 from batonics.book.time_order import find_late_rows
 from batonics.frames.scan.trading_statuses import TradingStatuses
@@ -115,13 +116,14 @@ class FileHistory:
         facts: what is known of the instruments. They may grow until `build` has ended.
 
     Attributes:
+        directory: the directory.
         facts: what is known of the instruments.
         records: the records.
     """
 
     def __init__(self, directory: Path, facts: HistoryFacts) -> None:
         self.facts, self.records = facts, RecordFile(directory)
-        self._directory = directory
+        self.directory = directory
         self._checkpoints: list[_Checkpoint] = []
         self._late_numbers: list[int] = []
         self._late_keys: list[int] = []
@@ -247,6 +249,31 @@ class FileHistory:
         at_ns = moment.at_ns
         return self.records.count if at_ns is None else self.records.count_until(at_ns)
 
+    @property
+    def segment_bounds(self) -> NDArray[np.int64]:
+        """The numbers of the records between which there is a checkpoint, from 0 to the count."""
+        numbers = [each.records for each in self._checkpoints]
+        return np.unique([0, *numbers, self.records.count])
+
+    def load_checkpoint(self, count: int, key: int, engine: BookEngine) -> MboBatch:
+        """Give an engine the books after the first `count` records.
+
+        Args:
+            count: one of the `segment_bounds`, but the last.
+            key: the key of the book that is asked for; the others are as of an earlier time.
+            engine: an engine without tops that has folded nothing.
+
+        Returns:
+            The rows of the open event of the book, which the engine has not folded.
+        """
+        _, loaded, state = self._load(count)
+        engine.state, engine.records = loaded.state, loaded.records
+        held = take_batch(state.held, record_keys(state.held) == key)
+        # What of an open snapshot has come belongs to the book of the moment, as `at` has it.
+        is_complete = complete_rows(held, len(held.action), ended=True)
+        engine.fold(take_batch(held, is_complete))
+        return take_batch(held, ~is_complete)
+
     def _note_late(self, batch: MboBatch, latest_ns: int) -> int:
         """Note the records whose `ts_recv` falls back too far; the greatest time after the batch.
 
@@ -271,7 +298,7 @@ class FileHistory:
 
     def _save(self, engine: BookEngine, cutoff: CutoffState) -> int:
         """Write a checkpoint; the number of its bytes."""
-        path = self._directory / f"checkpoint-{len(self._checkpoints):06}.bin"
+        path = self.directory / f"checkpoint-{len(self._checkpoints):06}.bin"
         data = checkpoint.save(engine, {})
         try:
             path.write_bytes(data)

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from batonics.book.state import Events
 from batonics.model.errors import OutputError
 from batonics.model.mbo import (
     MBO_DTYPE,
@@ -26,6 +27,7 @@ from batonics.model.mbo import (
     batch_from_records,
     due_times,
     records_from_batch,
+    trusted_times,
 )
 
 BLOCK_RECORDS = 1 << 12
@@ -33,6 +35,23 @@ BLOCK_RECORDS = 1 << 12
 READ_RECORDS = 1 << 15
 """Records of a batch that is read."""
 _ORDER_ID = np.dtype("<u8")
+
+
+class DueRows(NamedTuple):
+    """The rows of one book among some records of a stream.
+
+    Attributes:
+        batch: the rows; a `DayStart` where a day begins with these records. Columns that books do
+            not depend on are 0.
+        due_ns: (rows,) when each row is due.
+        numbers: (rows,) the number of each row in the stream.
+        start_ns: when the first of all these records is due.
+    """
+
+    batch: MboBatch
+    due_ns: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    start_ns: int
 
 
 class RecordFile:
@@ -129,18 +148,37 @@ class RecordFile:
             last: the number of the record after the last one; None: to the end.
             keys: only the records of the books with these keys (`record_keys`); None: all.
         """
-        last = self.count if last is None else min(last, self.count)
-        at = first
-        while at < last:
-            stop = min(last, at + READ_RECORDS)
-            next_day = self._starts[np.searchsorted(self._starts, at, side="right") :][:1]
-            if len(next_day) and next_day[0] < stop:
-                stop = int(next_day[0])
+        for at, stop in self._pieces(first, self.count if last is None else last):
             records = self._records[at:stop]
             if keys is not None:
                 records = records[_is_of_books(records, keys)]
             batch = batch_from_records(records)
             yield DayStart._make(batch) if at in self._starts else batch
+
+    def read_due(self, first: int, last: int, key: int) -> Iterator[DueRows]:
+        """The rows of the book with a key (`record_keys`) among records `[first, last)`."""
+        due_ns = self.due_ns(first - 1) if first else -1
+        for at, stop in self._pieces(first, last):
+            records = self._records[at:stop]
+            times = trusted_times(records["ts_recv"].copy(), records["flags"])
+            times[0] = max(int(times[0]), due_ns)
+            times = np.maximum.accumulate(times)
+            start_ns, due_ns = int(times[0]), int(times[-1])
+            numbers = np.flatnonzero(_is_of_books(records, (key,)))
+            if len(numbers) < len(records):
+                records, times = records[numbers], times[numbers]
+            kind = DayStart if at in self._starts else MboBatch
+            yield DueRows(kind._make(_book_columns(records)), times, at + numbers, start_ns)
+
+    def _pieces(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Spans of records `[first, last)` of at most READ_RECORDS; a day begins a span."""
+        at, last = first, min(last, self.count)
+        while at < last:
+            stop = min(last, at + READ_RECORDS)
+            next_day = self._starts[np.searchsorted(self._starts, at, side="right") :][:1]
+            if len(next_day) and next_day[0] < stop:
+                stop = int(next_day[0])
+            yield at, stop
             at = stop
 
     def read_back(
@@ -194,6 +232,18 @@ def _is_of_books(records: NDArray[np.void], keys: Collection[int]) -> NDArray[np
 def _map(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
     """A file as an array; a slice of a `memmap` itself would take several times as long."""
     return np.asarray(np.memmap(path, dtype, mode="r"))
+
+
+def _book_columns(records: NDArray[np.void]) -> Iterator[NDArray[Any]]:
+    """The columns of records; those that books do not depend on are 0."""
+    for name in MboBatch._fields:
+        if name in Events._fields:
+            yield records[name].copy()
+        else:
+            yield _ZEROS[: len(records)].view(MBO_DTYPE[name])[: len(records)]
+
+
+_ZEROS = np.zeros(READ_RECORDS, np.uint64)
 
 
 def _failed(path: Path, error: OSError) -> OutputError:

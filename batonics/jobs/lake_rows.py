@@ -1,8 +1,9 @@
 """Derives the rows of a lake from a source, and writes them as parts.
 
-The rule here: a source is read once, whatever number of schemas derive from it. Each schema has a
-thread, and all of them get a batch before the next one is read, so that no batch is copied, and
-what the stream knows of names and statuses grows between two batches only.
+The rule here: a source is read once, and folded once for each depth of levels, whatever number of
+schemas derive from it. Each schema has a thread, and all of them get a batch before the next one is
+read, so that no batch is copied, and what the stream knows of names and statuses grows between two
+batches only.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from threading import Barrier, BrokenBarrierError
 from typing import Protocol
 
 import polars as pl
 
+from batonics.book.engine import BookEngine
+from batonics.book.results import TopsSpec
 from batonics.frames.columns.book_state import LAKE_STATE_SCHEMA
 from batonics.frames.columns.levels import count_clamped_rows
+from batonics.frames.scan.book_changes import BookStatusTracker
 from batonics.frames.scan.complete_intervals import CompleteIntervals
+from batonics.frames.scan.folding import TopsPiece, fold_tops_pieces
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.frames.scan.row_extras import RowExtras
 from batonics.frames.scan.sessions import SessionCalendar
@@ -26,6 +30,7 @@ from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys, RowPlaces
 from batonics.frames.schemas.schema import Schema
+from batonics.jobs.shared_items import CancelledError, SharedItems, call_before
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.lake.parts import PartsWriter
 from batonics.lake.spans import BookSpan, SpanRecorder
@@ -37,9 +42,9 @@ from batonics.sources.input_options import InputOptions
 from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
-
-class _CancelledError(Exception):
-    """Another schema of the load has failed: this one stops."""
+GATHERED_ROWS = 32_768
+"""Rows that are gathered before columns are added to them: each call has a cost of its own, and a
+batch has few trades."""
 
 
 class LoadProgress(Protocol):
@@ -71,47 +76,40 @@ class BatchProgress:
         """See `LoadProgress`."""
 
 
-class SharedBatches:
-    """Gives the batches of one iterator to several threads, each batch to all of them at once.
+class SharedRecords:
+    """The records of a source, and their folds, for the threads of several schemas.
+
+    Schemas that derive from the same best levels share a fold.
 
     Args:
-        batches: the batches; an array of a batch may be reused for the next one.
-        threads: number of threads.
+        batches: the records; an array of a batch may be reused for the next one.
+        schemas: the schemas, each of which has a thread.
     """
 
-    def __init__(self, batches: Iterator[MboBatch], threads: int) -> None:
-        self._batches = batches
-        self._batch: MboBatch | None = None
-        self._error: BaseException | None = None
-        self._barrier = Barrier(threads, action=self._read_next)
+    def __init__(self, batches: Iterator[MboBatch], schemas: Sequence[Schema]) -> None:
+        depths = Counter(schema.tops.depth for schema in schemas if schema.tops is not None)
+        self._batches = SharedItems(batches, len(schemas) - depths.total() + len(depths))
+        self._pieces = {
+            depth: SharedItems(self._fold(depth), threads) for depth, threads in depths.items()
+        }
 
     def batches(self) -> Iterator[MboBatch]:
-        """The batches, for one of the threads: each of them must read all.
+        """The records, for a schema that derives from them only."""
+        return self._batches.items()
 
-        Raises:
-            BaseException: the error of the iterator, in each thread.
-        """
-        while True:
-            try:
-                self._barrier.wait()
-            except BrokenBarrierError:
-                raise _CancelledError from None
-            if self._error is not None:
-                raise self._error
-            if self._batch is None:
-                return
-            yield self._batch
+    def pieces(self, depth: int) -> Iterator[TopsPiece]:
+        """The records and the best levels of their books, for another schema."""
+        return self._pieces[depth].items()
 
     def cancel(self) -> None:
-        """Make the threads that wait for a batch stop."""
-        self._barrier.abort()
+        """Make the threads stop."""
+        self._batches.cancel()
+        for pieces in self._pieces.values():
+            pieces.cancel()
 
-    def _read_next(self) -> None:
-        """Read the next batch, in one thread while all others wait."""
-        try:
-            self._batch = next(self._batches, None)
-        except BaseException as error:  # noqa: BLE001 - raised again in each thread
-            self._error = error
+    def _fold(self, depth: int) -> Iterator[TopsPiece]:
+        engine = BookEngine(tops=TopsSpec(depth, trades=True))
+        yield from fold_tops_pieces(self._batches.items(), engine)
 
 
 class SourceReader:
@@ -137,6 +135,7 @@ class SourceReader:
         self._symbols = symbols
         self._selection = SymbolSelection(self._stream, symbols)
         self._spans = SpanRecorder()
+        self._tracker: BookStatusTracker | None = None
         known = read_statuses(statuses) if statuses else self._stream.statuses
         self._facts = StreamFacts(
             statuses=lambda: known,
@@ -165,7 +164,9 @@ class SourceReader:
                 the book; these rows are added.
             progress: is told what is done.
         """
-        shared = SharedBatches(self._batches(progress), len(schemas))
+        if any(schema.has_quotes for schema in schemas):
+            self._tracker = BookStatusTracker()
+        shared = SharedRecords(self._batches(progress), schemas)
         memory_shares = (len(schemas) + 1) // 2
 
         def write(schema: Schema) -> PartsWriter:
@@ -199,32 +200,51 @@ class SourceReader:
                 self._selection.check()
                 rows = self._selection.rows(batch)
                 self._spans.add(rows)
+                if self._tracker is not None:
+                    self._tracker.note(rows)
                 yield rows
                 progress.update(self._stream)
         self._selection.check(ended=True)
         progress.begin_step("sorting")
 
-    def _frames(self, schema: Schema, shared: SharedBatches) -> Iterator[pl.DataFrame]:
+    def _frames(self, schema: Schema, shared: SharedRecords) -> Iterator[pl.DataFrame]:
         """The rows of a schema, with their states, places, times and symbols."""
         keys, places = RowKeys(schema), RowPlaces(schema)
-        states = LakeStates(schema, self._facts)
+        states = LakeStates(schema, self._facts, self._tracker)
         symbols = FrameSymbols(self._stream.symbols, self._symbols)
 
-        def batches() -> Iterator[MboBatch]:
-            for batch in shared.batches():
-                places.note(batch)
-                yield batch
+        def note(batch: MboBatch) -> None:
+            places.note(batch)
+            states.note(batch)
 
-        records = scan_batches(lambda: states.watch(batches()))
-        for frame in pull_frames(schema.rows(records), places.columns):
-            if frame.height:
-                yield states.add_to(keys.add_to(places.add_to(frame), symbols))
+        if schema.tops is None:
+            records = scan_batches(lambda: call_before(note, shared.batches()))
+            frames = pull_frames(schema.rows(records), places.columns)
+        else:
+            pieces = call_before(lambda piece: note(piece.batch), shared.pieces(schema.tops.depth))
+            frames = schema.tops.derive(pieces)
+        for frame in _gather(frames):
+            yield states.add_to(keys.add_to(places.add_to(frame), symbols))
+
+
+def _gather(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The rows of small frames in larger ones."""
+    waiting: list[pl.DataFrame] = []
+    rows = 0
+    for frame in frames:
+        waiting.append(frame)
+        rows += frame.height
+        if rows >= GATHERED_ROWS:
+            yield pl.concat(waiting, rechunk=True)
+            waiting, rows = [], 0
+    if rows:
+        yield pl.concat(waiting, rechunk=True)
 
 
 def _raise_first(futures: Sequence[Future[PartsWriter]]) -> None:
     """Raise the error of a schema; those of schemas that were cancelled come last."""
     errors = [error for future in futures if (error := future.exception()) is not None]
-    for error in sorted(errors, key=lambda error: isinstance(error, _CancelledError)):
+    for error in sorted(errors, key=lambda error: isinstance(error, CancelledError)):
         raise error
 
 
@@ -233,11 +253,18 @@ class LakeStates:
 
     They are those of `LAKE_STATE_SCHEMA` if a schema has quotes, and `complete` if its rows cover
     intervals.
+
+    Args:
+        schema: the schema.
+        facts: what the stream knows.
+        tracker: follows the books of the stream for several schemas; None: `note` follows them.
     """
 
-    def __init__(self, schema: Schema, facts: StreamFacts) -> None:
+    def __init__(
+        self, schema: Schema, facts: StreamFacts, tracker: BookStatusTracker | None = None
+    ) -> None:
         names = list(LAKE_STATE_SCHEMA) if schema.has_quotes else []
-        self._extras = RowExtras(names, facts) if names else None
+        self._extras = RowExtras(names, facts, tracker) if names else None
         interval = schema.row_interval
         self._complete = (
             None if interval is None else CompleteIntervals(interval, facts.doubtful_days)
@@ -246,9 +273,14 @@ class LakeStates:
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
         """The batches of the stream, each noted before it is given."""
+        return call_before(self.note, batches)
+
+    def note(self, batch: MboBatch) -> None:
+        """Note the records of the next batch."""
         if self._complete is not None:
-            batches = self._complete.watch(batches)
-        return batches if self._extras is None else self._extras.watch(batches)
+            self._complete.note(batch)
+        if self._extras is not None:
+            self._extras.note(batch)
 
     def add_to(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The next frame, with the columns that the schema has."""

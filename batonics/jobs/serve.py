@@ -34,6 +34,7 @@ class ServeRequest(NamedTuple):
         options: how the files are read.
         statuses: files of trading statuses; empty: those of the files.
         sessions: the sessions of the market; None: not known.
+        opens_browser: whether a browser is started with the page.
     """
 
     paths: tuple[str, ...]
@@ -42,6 +43,7 @@ class ServeRequest(NamedTuple):
     options: InputOptions = DEFAULT_OPTIONS
     statuses: tuple[str, ...] = ()
     sessions: SessionCalendar | None = None
+    opens_browser: bool = False
 
 
 class Serving:
@@ -98,7 +100,8 @@ class Serving:
 
     def serve(self) -> None:
         """Serve until a signal."""
-        serve_history(self._config, self._listener, self._history)
+        opens_browser = self._request.opens_browser
+        serve_history(self._config, self._listener, self._history, opens_browser=opens_browser)
 
     def _batches(self) -> Iterator[MboBatch]:
         for batch in self.stream.batches():

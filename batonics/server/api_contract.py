@@ -57,6 +57,7 @@ class Endpoint:
         handler: answers a request with a document.
         document: the type of the document, or its JSON Schema.
         parameters: its parameters.
+        other_media: the media types that the answer has too, if the header Accept names them.
     """
 
     path: str
@@ -64,6 +65,7 @@ class Endpoint:
     handler: Callable[[web.Request, dict[str, str]], Awaitable[Any]]
     document: Any
     parameters: Sequence[Parameter] = ()
+    other_media: Sequence[str] = ()
 
     def check_required(self, params: Mapping[str, str]) -> None:
         """Refuse a request that lacks a parameter, or has an empty one."""
@@ -95,6 +97,12 @@ def moment_parameter(name: str, text: str) -> Parameter:
     return Parameter(
         name, f"{text}: {_TIME}; or {RECORD_PREFIX}NUMBER, the moment after that record", form
     )
+
+
+def price_parameter(name: str, text: str) -> Parameter:
+    """A parameter that is a price as decimal text."""
+    form = {"type": "string", "pattern": r"^-?[0-9]{1,9}(\.[0-9]{1,9})?$"}
+    return Parameter(name, f"{text}: decimal text", form)
 
 
 def number_parameter(name: str, text: str, minimum: int, maximum: int) -> Parameter:
@@ -130,7 +138,7 @@ def openapi_document(title: str, endpoints: Sequence[Endpoint]) -> dict[str, Any
                 "operationId": endpoint.path.strip("/").replace("/", "_").translate(_NO_BRACES),
                 "parameters": [_parameter(endpoint, one) for one in endpoint.parameters],
                 "responses": {
-                    "200": _response("The answer.", _schema(endpoint.document, schemas)),
+                    "200": _response(endpoint, _schema(endpoint.document, schemas)),
                     "default": {
                         "description": "The request cannot be answered.",
                         "content": {
@@ -174,5 +182,7 @@ def _parameter(endpoint: Endpoint, parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def _response(text: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": text, "content": {"application/json": {"schema": schema}}}
+def _response(endpoint: Endpoint, schema: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    content |= {media: {"schema": {"type": "string"}} for media in endpoint.other_media}
+    return {"description": "The answer.", "content": content}

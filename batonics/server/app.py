@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 from batonics.server import payloads
 from batonics.server.guard import Refusal, RequestFacts, Rules, check_request, is_listed_origin
 from batonics.server.handlers import Handler, charge
+from batonics.server.page_files import PageFiles
 from batonics.server.query_params import ProblemError
 from batonics.server.service import WebService
 from batonics.sinks.logs import LogThrottle
@@ -42,11 +43,19 @@ _TITLES = {
 }
 
 
-def build_app(service: WebService, routes: Sequence[web.RouteDef]) -> web.Application:
-    """The application with these routes."""
+def build_app(
+    service: WebService, routes: Sequence[web.RouteDef], page: PageFiles | None = None
+) -> web.Application:
+    """The application with these routes.
+
+    Args:
+        service: the server.
+        routes: what it answers.
+        page: the page, whose files need no token; None: there is none.
+    """
     settings = service.config.settings
     rules = Rules(settings.token, settings.allowed_hosts, settings.allowed_origins)
-    app = web.Application(middlewares=[_guard_and_count(service, rules)], client_max_size=1)
+    app = web.Application(middlewares=[_guard_and_count(service, rules, page)], client_max_size=1)
     app.add_routes(routes)
     app.on_response_prepare.append(_add_headers(rules))
     return app
@@ -64,7 +73,7 @@ def problem_response(
     )
 
 
-def _guard_and_count(service: WebService, rules: Rules) -> Any:
+def _guard_and_count(service: WebService, rules: Rules, page: PageFiles | None) -> Any:
     """A middleware: guard, count and time requests, and turn errors into problems."""
     counts = service.metrics
     throttle = LogThrottle(service.config.settings.refusal_log_interval_s)
@@ -72,7 +81,8 @@ def _guard_and_count(service: WebService, rules: Rules) -> Any:
     @web.middleware
     async def guard_and_count(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = asyncio.get_running_loop().time()
-        facts = _request_facts(request)
+        is_page = page is not None and page.is_page_request(request)
+        facts = _request_facts(request, is_page=is_page)
         refused = check_request(facts, rules)
         response: web.StreamResponse
         if refused is not None:
@@ -115,7 +125,7 @@ async def _answer(
         return problem_response(500, "a bug in batonics; its log has more", title="Bug")
 
 
-def _request_facts(request: web.Request) -> RequestFacts:
+def _request_facts(request: web.Request, *, is_page: bool) -> RequestFacts:
     headers = request.headers
     name = request.get_extra_info("sockname") or ("", 0)
     return RequestFacts(
@@ -131,6 +141,7 @@ def _request_facts(request: web.Request) -> RequestFacts:
         is_preflight=request.method == hdrs.METH_OPTIONS
         and hdrs.ORIGIN in headers
         and hdrs.ACCESS_CONTROL_REQUEST_METHOD in headers,
+        is_page=is_page,
     )
 
 
@@ -147,11 +158,12 @@ def _route(request: web.Request) -> str:
 
 def _add_headers(rules: Rules) -> Any:
     async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-        response.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
         response.headers.popall(hdrs.SERVER, None)
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None and is_listed_origin(origin, rules):
             response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Vary"] = "Origin"
+            response.headers.add("Vary", "Origin")
 
     return add_headers

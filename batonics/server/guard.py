@@ -48,6 +48,7 @@ class RequestFacts:
         has_body: a body follows the headers.
         local: the IP address and port that the connection was made to.
         is_preflight: a browser asks whether a page may ask. It sends no token with that.
+        is_page: it is for a file of the page, which has no data, and asks for the token itself.
     """
 
     target: str
@@ -60,6 +61,7 @@ class RequestFacts:
     has_body: bool
     local: tuple[str, int]
     is_preflight: bool = False
+    is_page: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,11 @@ class Rules:
 
 def check_request(facts: RequestFacts, rules: Rules) -> Refusal | None:
     """The reason to refuse a request; None if it is allowed."""
+    needs_token = not (facts.is_preflight or facts.is_page)
     return (
         _check_origin(facts, rules)
         or _check_body(facts)
-        or (_check_token(facts, rules.token) if rules.token and not facts.is_preflight else None)
+        or (_check_token(facts, rules.token) if rules.token and needs_token else None)
     )
 
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from batonics.server import metrics, payloads
 from batonics.server.query_params import ProblemError, parse_query
 from batonics.server.service import WebService
+
+JSON_MEDIA = "application/json"
+
+
+class EncodedAnswer(NamedTuple):
+    """An answer as bytes, and their media type."""
+
+    body: bytes
+    media: str = JSON_MEDIA
+
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -7,12 +7,14 @@ is made in a worker thread. What cannot be answered is a `ProblemError`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batonics.history.book_history import END, FileHistory, HistoricBooks, Moment, Place
+from batonics.history.record_search import RecordSearch
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, record_keys
 from batonics.model.prices import format_price
@@ -50,6 +52,7 @@ class HistoryAnswers:
     def __init__(self, history: FileHistory) -> None:
         self._history = history
         self._end = history.at()
+        self._marks, self._marks_lock = RecordSearch(history), Lock()
         self._keys_of: dict[int, list[int]] = {}
         keys = self._end.engine.keys()
         for publisher_id, instrument_id in keys:
@@ -168,6 +171,32 @@ class HistoryAnswers:
             rows.append(row)
         return {"records": rows, "next": str(stop) if stop < last else None}
 
+    def newest_records(
+        self, key: int, moment: Moment, page: tuple[int | None, int], matches: Matches
+    ) -> RecordsPage:
+        """Records of a book up to a moment, the newest first.
+
+        Args:
+            key: the key of the book.
+            moment: the moment.
+            page: the number that all records are below (None: as the moment says), and the most
+                rows.
+            matches: which records are wanted.
+        """
+        cursor, limit = page
+        last = self._history.count_until(moment)
+        last = last if cursor is None else min(last, cursor)
+        stop = max(0, last - SCAN_RECORDS_MAX)
+        rows: list[RecordRow] = []
+        for batch, numbers in self._history.records.read_back(last, (key,)):
+            for row in np.flatnonzero(matches(batch) & (numbers >= stop))[::-1].tolist():
+                if len(rows) == limit:
+                    return {"records": rows, "next": str(rows[-1]["record"])}
+                rows.append(self._record(int(numbers[row]), batch, row))
+            if len(numbers) and numbers[0] <= stop:
+                break
+        return {"records": rows, "next": str(stop) if stop else None}
+
     def next_record(self, key: int, moment: Moment, matches: Matches) -> RecordRow | None:
         """The first record of a book that matches and comes after a moment; None: there is none."""
         records, first = self._history.records, self._history.count_until(moment)
@@ -178,17 +207,25 @@ class HistoryAnswers:
 
         It comes before the record of the moment, or before all records that are due at its time.
         """
-        last = self._history.count_until(moment)
-        if moment.record is not None:
-            last = moment.record
-        elif moment.at_ns is not None:
-            last = self._history.records.count_until(moment.at_ns - 1)
+        last = self._count_before(moment)
         for batch, numbers in self._history.records.read_back(last, (key,)):
             found = np.flatnonzero(matches(batch))
             if len(found):
                 row = int(found[-1])
                 return self._record(int(numbers[row]), batch, row)
         return None
+
+    def next_mark(self, key: int, moment: Moment, kind: str) -> RecordRow | None:
+        """As `next_record`, of the records of a kind of `MARK_KINDS`."""
+        with self._marks_lock:
+            number = self._marks.find_next(key, kind, self._history.count_until(moment))
+        return self._numbered(number)
+
+    def previous_mark(self, key: int, moment: Moment, kind: str) -> RecordRow | None:
+        """As `previous_record`, of the records of a kind of `MARK_KINDS`."""
+        with self._marks_lock:
+            number = self._marks.find_previous(key, kind, self._count_before(moment))
+        return self._numbered(number)
 
     def find_key(self, name: str, publisher: int | None, at_ns: int | None = None) -> int:
         """The key of the one book that has a name at a time, by default at the end (rule 2)."""
@@ -232,6 +269,21 @@ class HistoryAnswers:
             if moment.record is not None:
                 raise ProblemError(404, "No such record", str(error)) from None
             raise ProblemError(410, "Before the data", str(error)) from None
+
+    def _count_before(self, moment: Moment) -> int:
+        """The number of records before that of a moment, or before all that are due at its time."""
+        if moment.record is not None:
+            return moment.record
+        if moment.at_ns is not None:
+            return self._history.records.count_until(moment.at_ns - 1)
+        return self._history.records.count
+
+    def _numbered(self, number: int | None) -> RecordRow | None:
+        """The record with a number."""
+        if number is None:
+            return None
+        (batch,) = self._history.records.read(number, number + 1)
+        return self._record(number, batch, 0)
 
     def _matching(self, key: int, first: int, last: int, matches: Matches) -> Iterator[RecordRow]:
         """The records of a book that match, of those numbered from `first` to before `last`."""

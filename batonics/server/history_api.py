@@ -17,7 +17,8 @@ from aiohttp import web
 from numpy.typing import NDArray
 
 from batonics.history.book_history import Moment
-from batonics.model.mbo import ACTION_TRADE, F_LAST, MboBatch
+from batonics.history.record_search import MARK_KINDS
+from batonics.model.mbo import ACTION_TRADE, F_LAST, F_MAYBE_BAD_BOOK, MboBatch
 from batonics.server.api_contract import (
     Endpoint,
     Parameter,
@@ -70,8 +71,15 @@ def _is_any(batch: MboBatch) -> NDArray[np.bool_]:
     return np.ones(len(batch.action), np.bool_)
 
 
-_KINDS: dict[str, Matches] = {"trade": _is_trade, "event": _ends_event}
+def _is_gap(batch: MboBatch) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = batch.flags & F_MAYBE_BAD_BOOK != 0
+    return found
+
+
+_KINDS: dict[str, Matches] = {"trade": _is_trade, "event": _ends_event, "gap": _is_gap}
+_STEP_KINDS = (*_KINDS, *MARK_KINDS)
 _LEVELS = ("l2", "l3")
+_ORDERS = ("oldest", "newest")
 _SYMBOL = text_parameter("symbol", "The symbol of the book at the time, or its instrument id")
 _PUBLISHER = number_parameter(
     "publisher", "The publisher id of the book, where several have the symbol", 0, 2**16 - 1
@@ -90,13 +98,17 @@ _RECORDS = (
     _PUBLISHER,
     time_parameter("from", "From this time on, by ts_recv"),
     time_parameter("to", "Before this time"),
+    choice_parameter(
+        "order", "oldest (default), or newest first; then `at` says until when", _ORDERS
+    ),
+    moment_parameter("at", "With order=newest: up to this moment; by default the end of the data"),
     *_PAGE,
 )
 
 _STEP = (
     _BOOK,
     _PUBLISHER,
-    choice_parameter("kind", "What is searched for", tuple(_KINDS)),
+    choice_parameter("kind", "What is searched for", _STEP_KINDS),
     moment_parameter("from", "The time by ts_recv; by default the end of the data"),
 )
 
@@ -155,14 +167,14 @@ class HistoryApi:
             Endpoint("/v1/records", "Records of a book", self._records, RecordsPage, _RECORDS),
             Endpoint(
                 "/v1/next",
-                "The first trade, or end of an event, of a book after a moment",
+                "The first trade, event, crossed book, gap or sweep after a moment",
                 self._next,
                 RecordRow,
                 _STEP,
             ),
             Endpoint(
                 "/v1/previous",
-                "The last trade, or end of an event, of a book before a moment",
+                "The last trade, event, crossed book, gap or sweep before a moment",
                 self._previous,
                 RecordRow,
                 _STEP,
@@ -198,32 +210,46 @@ class HistoryApi:
     async def _page(self, request: web.Request, params: Params, matches: Matches) -> RecordsPage:
         name, publisher = params["symbol"], parse_publisher(params)
         span = parse_time_param(params, "from"), parse_time_param(params, "to")
-        page = parse_cursor(params), parse_limit(params)
+        moment, page = parse_moment(params, "at"), (parse_cursor(params), parse_limit(params))
+        is_newest = parse_choice(params, "order", _ORDERS, "oldest") == "newest"
+        if is_newest and span != (None, None):
+            raise ProblemError(422, "Which span?", "order=newest has at, and no from or to")
+        if not is_newest and "at" in params:
+            raise ProblemError(422, "Which span?", "at is for order=newest; give from and to")
 
         def answer() -> RecordsPage:
             key = self._answers.find_key(name, publisher)
+            if is_newest:
+                return self._answers.newest_records(key, moment, page, matches)
             return self._answers.records(key, span, page, matches)
 
         return await self._run(request, SCAN_UNITS, answer)
 
     async def _next(self, request: web.Request, params: Params) -> RecordRow:
-        return await self._step(request, params, self._answers.next_record)
+        answers = self._answers
+        return await self._step(request, params, answers.next_record, answers.next_mark)
 
     async def _previous(self, request: web.Request, params: Params) -> RecordRow:
-        return await self._step(request, params, self._answers.previous_record)
+        answers = self._answers
+        return await self._step(request, params, answers.previous_record, answers.previous_mark)
 
     async def _step(
         self,
         request: web.Request,
         params: Params,
         search: Callable[[int, Moment, Matches], RecordRow | None],
+        search_marks: Callable[[int, Moment, str], RecordRow | None],
     ) -> RecordRow:
         name, publisher = params["symbol"], parse_publisher(params)
-        kind = parse_choice(params, "kind", tuple(_KINDS), "trade")
+        kind = parse_choice(params, "kind", _STEP_KINDS, "trade")
         moment = parse_moment(params, "from")
 
         def answer() -> RecordRow:
-            found = search(self._answers.find_key(name, publisher), moment, _KINDS[kind])
+            key = self._answers.find_key(name, publisher)
+            if kind in MARK_KINDS:
+                found = search_marks(key, moment, kind)
+            else:
+                found = search(key, moment, _KINDS[kind])
             if found is None:
                 raise ProblemError(404, "None", f"no {kind} of this book is on that side of it")
             return found

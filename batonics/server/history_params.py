@@ -35,10 +35,15 @@ def parse_publisher(params: Params) -> int | None:
 
 def parse_limit(params: Params) -> int:
     """The most rows of a page."""
-    limit = PAGE_ROWS if "limit" not in params else parse_uint(params, "limit") or 0
-    if not 1 <= limit <= PAGE_ROWS:
-        raise ProblemError(400, "Not a limit", f"limit must be 1 to {PAGE_ROWS}")
-    return limit
+    return parse_count(params, "limit", PAGE_ROWS, PAGE_ROWS)
+
+
+def parse_count(params: Params, name: str, default: int, maximum: int) -> int:
+    """A number from 1 to a maximum; the default if the parameter is absent."""
+    count = default if name not in params else parse_uint(params, name) or 0
+    if not 1 <= count <= maximum:
+        raise ProblemError(400, "Not a number", f"{name} must be 1 to {maximum}")
+    return count
 
 
 def parse_cursor(params: Params) -> int | None:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import webbrowser
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,15 @@ from batonics.server.app import build_app
 from batonics.server.asyncapi import asyncapi_document
 from batonics.server.channel_sockets import WEBSOCKET_PATH, ChannelSockets
 from batonics.server.config import ListenAddress, ServerConfig, check_config
-from batonics.server.handlers import Handler, json_response, metrics_text
+from batonics.server.handlers import EncodedAnswer, Handler, json_response, metrics_text
+from batonics.server.heatmap_api import HeatmapApi
 from batonics.server.history_answers import HistoryAnswers
 from batonics.server.history_api import HistoryApi
 from batonics.server.history_source import HistorySource
 from batonics.server.listening import LoopErrors, limit_connections, open_listener, start_http
 from batonics.server.metrics import Metrics
+from batonics.server.one_time_code import OneTimeCode
+from batonics.server.page_files import PageFiles
 from batonics.server.query_params import parse_query
 from batonics.server.request_rate import RequestRate
 from batonics.sinks import logs
@@ -60,12 +64,23 @@ def open_history_listener(config: ServerConfig) -> tuple[ServerConfig, socket.so
     return limit_connections(config), listener
 
 
-def serve_history(config: ServerConfig, listener: socket.socket, history: FileHistory) -> None:
-    """Serve until SIGINT or SIGTERM."""
-    asyncio.run(_serve(config, listener, history))
+def serve_history(
+    config: ServerConfig, listener: socket.socket, history: FileHistory, *, opens_browser: bool
+) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        config: the server.
+        listener: a listening socket.
+        history: what is served.
+        opens_browser: whether a browser is started with the page, once it can be read.
+    """
+    asyncio.run(_serve(config, listener, history, opens_browser=opens_browser))
 
 
-async def _serve(config: ServerConfig, listener: socket.socket, history: FileHistory) -> None:
+async def _serve(
+    config: ServerConfig, listener: socket.socket, history: FileHistory, *, opens_browser: bool
+) -> None:
     settings = config.settings
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # `app` logs what its handlers raise
     loop = asyncio.get_running_loop()
@@ -77,27 +92,44 @@ async def _serve(config: ServerConfig, listener: socket.socket, history: FileHis
     service = HistoryService(config, Metrics(None), logs.logger("server"), rate)
     async with contextlib.AsyncExitStack() as stack:
         answers = HistoryAnswers(history)
-        api = HistoryApi(service, answers)
-        stack.callback(api.close)
+        endpoints: list[Endpoint] = []
+        for api in HistoryApi(service, answers), HeatmapApi(service, answers, history):
+            stack.callback(api.close)
+            endpoints += api.endpoints()
         sockets = ChannelSockets(service, lambda: HistorySource(history, answers))
+        code = OneTimeCode(settings.token, loop.time()) if settings.token else None
+        page = PageFiles(code if opens_browser else None)
+        routes = history_routes(service, endpoints, page, sockets, answers.record_count)
         await start_http(
             stack,
             service,
-            build_app(service, history_routes(service, api, sockets, answers.record_count)),
+            build_app(service, routes, page),
             listener,
         )
         address = ListenAddress(*listener.getsockname()[:2])
         service.log.info("server_started", http=str(address), records=history.records.count)
+        if opens_browser:
+            fragment = f"#code={code.code}" if code is not None else ""
+            await _open_browser(f"http://{address}/{fragment}", service)
         await stop.wait()
         await sockets.close()  # with a reason, before the connections are
         service.log.info("server_ended", reason="a signal")
 
 
+async def _open_browser(url: str, service: HistoryService) -> None:
+    """Show the page in the browser of this machine, or say that there is none."""
+    if not await asyncio.to_thread(webbrowser.open, url):
+        service.log.warning("no_browser", text="no browser was found; open the address yourself")
+
+
 def history_routes(
-    service: HistoryService, api: HistoryApi, sockets: ChannelSockets, record_count: int
+    service: HistoryService,
+    endpoints: list[Endpoint],
+    page: PageFiles,
+    sockets: ChannelSockets,
+    record_count: int,
 ) -> list[web.RouteDef]:
-    """The routes of the API, its contract, and the paths that every server has."""
-    endpoints = api.endpoints()
+    """The routes of the API, its contract, the page, and the paths that every server has."""
     listed = {endpoint.path: endpoint.summary for endpoint in endpoints}
     listed |= {
         WEBSOCKET_PATH: "WebSocket: books and trades as a clock of your own goes",
@@ -106,12 +138,17 @@ def history_routes(
     }
 
     documents = {
-        "/": {"records": record_count, "endpoints": listed},
         "/openapi.json": openapi_document(TITLE, endpoints),
         "/asyncapi.json": asyncapi_document(TITLE),
         "/healthz": {"status": "ok"},
         "/readyz": {"status": "ready"},
     }
+
+    show_list = _bind_document({"records": record_count, "endpoints": listed})
+
+    async def show_root(request: web.Request) -> web.StreamResponse:
+        show = page.show_index if page.is_page_request(request) else show_list
+        return await show(request)
 
     async def show_metrics(request: web.Request) -> web.StreamResponse:
         return await metrics_text(service, request)
@@ -119,6 +156,8 @@ def history_routes(
     return [
         *(web.get(endpoint.path, _bind(endpoint)) for endpoint in endpoints),
         *(web.get(path, _bind_document(document)) for path, document in documents.items()),
+        web.get("/", show_root),
+        *page.routes(),
         web.get("/metrics", show_metrics),
         web.get(WEBSOCKET_PATH, sockets.handle, allow_head=False),
     ]
@@ -131,7 +170,13 @@ def _bind(endpoint: Endpoint) -> Handler:
         params = parse_query(request.query.items(), names)
         params.update(request.match_info)
         endpoint.check_required(params)
-        response = json_response(await endpoint.handler(request, params))
+        answer = await endpoint.handler(request, params)
+        if isinstance(answer, EncodedAnswer):
+            response = web.Response(body=answer.body, content_type=answer.media)
+        else:
+            response = json_response(answer)
+        if endpoint.other_media:
+            response.headers["Vary"] = "Accept"
         if (response.content_length or 0) >= COMPRESSED_BYTES_MIN:
             response.enable_compression()  # as the client accepts it
         return response

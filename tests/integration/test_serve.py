@@ -7,6 +7,7 @@ the OpenAPI document that the server gives.
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import signal
 import urllib.request
@@ -17,6 +18,7 @@ from urllib.parse import quote
 
 import jsonschema
 import orjson
+import pyarrow as pa
 import pytest
 from openapi_spec_validator import validate
 
@@ -100,6 +102,28 @@ def test_trades_come_in_pages(server: Server, contract: dict[str, Any]) -> None:
     assert found == expected
 
 
+def test_the_newest_trades_up_to_a_moment(server: Server, contract: dict[str, Any]) -> None:
+    trades = server.get("/v1/trades?symbol=SIM0&limit=1000").document["records"]
+    last = trades[700]
+    expected = trades[700::-1]
+    for at in (f"record:{last['record']}", f"record:{trades[701]['record'] - 1}"):
+        found, cursor = [], ""
+        while True:
+            path = f"/v1/trades?symbol=SIM0&order=newest&at={at}&limit=300{cursor}"
+            reply = server.get(path)
+            check_contract(contract, "/v1/trades", reply)
+            found += reply.document["records"]
+            if reply.document["next"] is None:
+                break
+            cursor = f"&cursor={reply.document['next']}"
+        assert found == expected
+    (newest,) = server.get("/v1/records?symbol=SIM0&order=newest&limit=1").document["records"]
+    step = server.get(f"/v1/next?symbol=SIM0&kind=event&from=record:{newest['record']}")
+    assert step.status == 404
+    for query in ("order=newest&from=2026-01-05", "at=2026-01-05", "order=oldest&at=record:1"):
+        assert server.get(f"/v1/trades?symbol=SIM0&{query}").status == 422
+
+
 def test_a_span_of_records_has_its_beginning_and_not_its_end(server: Server) -> None:
     rows = server.get("/v1/records?symbol=SIM0&from=2026-01-05T14:30:20").document["records"]
     first, last = rows[0]["ts_recv"], rows[-1]["ts_recv"]
@@ -123,6 +147,23 @@ def test_the_next_and_the_previous_trade(server: Server, contract: dict[str, Any
     assert server.get(f"/v1/next?symbol=SIM0&from=record:{last['record']}").status == 404
     assert server.get("/v1/next?symbol=SIM0").status == 404
     assert server.get(f"/v1/previous?symbol=SIM0&from=record:{trades[0]['record']}").status == 404
+
+
+def test_the_next_and_the_previous_sweep(server: Server, contract: dict[str, Any]) -> None:
+    """A sweep is an event whose trades have two prices; the record is the one that ends it."""
+    reply = server.get("/v1/next?symbol=SIM0&kind=sweep&from=2026-01-05T14:30:10")
+    check_contract(contract, "/v1/next", reply)
+    sweep = reply.document
+    before = f"/v1/previous?symbol=SIM0&kind=event&from=record:{sweep['record']}"
+    start = server.get(before).document["record"] + 1
+    rows = server.get(f"/v1/records?symbol=SIM0&cursor={start}").document["records"]
+    ended = [row["record"] for row in rows].index(sweep["record"]) + 1
+    trades = [row["price"] for row in rows[:ended] if row["action"] == "T"]
+    assert len(set(trades)) > 1
+    again = server.get(f"/v1/next?symbol=SIM0&kind=sweep&from=record:{sweep['record']}").document
+    back = f"/v1/previous?symbol=SIM0&kind=sweep&from=record:{again['record']}"
+    assert server.get(back).document == sweep
+    assert server.get("/v1/next?symbol=SIM0&kind=gap&from=record:0").status == 404
 
 
 def test_stepping_by_event_shows_each_state_of_the_book(server: Server) -> None:
@@ -193,6 +234,13 @@ def test_an_order_that_has_gone_is_not_live(server: Server) -> None:
         ("/v1/trades?symbol=", 400, "symbol is empty"),
         ("/v1/next?symbol=SIM0&kind=nothing", 400, "kind must be"),
         (f"/v1/books/{quote('a/b')}", 404, ""),
+        ("/v1/heatmap/NONE", 404, "no book has the symbol 'NONE'"),
+        ("/v1/heatmap/SIM0?rows=0", 400, "rows must be 1 to 500"),
+        ("/v1/heatmap/SIM0?low=1", 422, "low and high come together: give high"),
+        ("/v1/heatmap/SIM0?low=2&high=1", 422, "low must be below high"),
+        ("/v1/heatmap/SIM0?low=x&high=1", 400, "low: not a price"),
+        ("/v1/heatmap/SIM0?from=2027-01-01", 422, "`from` must be before `to`"),
+        ("/v1/heatmap/SIM0?to=2020-01-01", 410, "`to` is before the first record"),
         ("/v2", 404, "GET / lists them"),
     ],
 )
@@ -219,6 +267,56 @@ def test_a_symbol_of_several_publishers_needs_one(test_data: Path) -> None:
         refused = server.get(f"/v1/books/{books[0]['symbol']}")
         assert refused.status == 400
         assert "books fit: publisher=" in refused.document["detail"]
+
+
+def test_a_heatmap_shows_the_books_at_the_ends_of_its_columns(
+    server: Server, contract: dict[str, Any]
+) -> None:
+    path = f"/v1/heatmap/SIM0?from=2026-01-05T14:30:20&to={HALFWAY}&columns=9&rows=11"
+    reply = server.get(path)
+    check_contract(contract, "/v1/heatmap/{symbol}", reply)
+    grid = reply.document
+    assert (grid["columns"], grid["rows"], grid["to"]) == (9, 11, "2026-01-05T14:30:40.000000007Z")
+    book = server.get(f"/v1/books/SIM0?at={grid['to']}").document
+    assert grid["status"][-1] == book["status"]
+    for side, best in ("bid", "best_bid_1e9"), ("ask", "best_ask_1e9"):
+        levels = book[f"{side}s"]
+        assert grid[best][-1] == levels[0]["price_1e9"]
+        cells = [0] * 11
+        for level in levels:
+            band = (level["price_1e9"] - grid["low_1e9"]) // grid["row_1e9"]
+            if 0 <= band < 11:
+                cells[band] += level["size"]
+        assert grid[f"{side}_size"][-1] == cells
+
+
+def test_a_heatmap_has_the_trades_of_its_range(server: Server) -> None:
+    grid = server.get("/v1/heatmap/SIM0?columns=1&rows=1&low=0&high=1000000").document
+    trades, path = [], "/v1/trades?symbol=SIM0"
+    while path:
+        page = server.get(path).document
+        trades += page["records"]
+        path = f"/v1/trades?symbol=SIM0&cursor={page['next']}" if page["next"] else ""
+    for side, grid_name in ("B", "buy_volume"), ("A", "sell_volume"), ("N", "other_volume"):
+        assert grid[grid_name] == [[sum(row["size"] for row in trades if row["side"] == side)]]
+
+
+def test_a_heatmap_as_arrow_has_the_same_integers(server: Server) -> None:
+    path = "/v1/heatmap/SIM0?columns=30&rows=20"
+    document = server.get(path).document
+    request = urllib.request.Request(
+        f"http://{server.address}{path}",
+        headers={"Accept": "application/vnd.apache.arrow.stream"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.headers.get_content_type() == "application/vnd.apache.arrow.stream"
+        table = pa.ipc.open_stream(answer.read()).read_all()
+    head = json.loads(table.schema.metadata[b"batonics.heatmap"])
+    columns = {name: table[name].to_pylist() for name in table.column_names if name != "ts"}
+    assert head | columns == document
+    assert table.schema.field("bid_size").type == pa.list_(pa.int64(), 20)
+    ends = table["ts"].cast(pa.int64()).to_pylist()
+    assert {end - start for start, end in itertools.pairwise(ends)} == {head["column_ns"]}
 
 
 def test_the_root_lists_every_path(server: Server, contract: dict[str, Any]) -> None:

@@ -40,9 +40,9 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def serving(*arguments: str | Path, **changes: str) -> Iterator[Server]:
+def serving(*arguments: str | Path, http: str = "127.0.0.1:0", **changes: str) -> Iterator[Server]:
     """A server of files, with changes of the environment, until the block ends."""
-    command = [*SCRIPT, "serve", *map(str, arguments), "--http", "127.0.0.1:0", "--log-json"]
+    command = [*SCRIPT, "serve", *map(str, arguments), "--http", http, "--log-json"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment(**changes))
     assert process.stderr is not None
     try:

@@ -151,6 +151,25 @@ def fold_pieces(
         last_rows = _update_last_rows(last_rows, rows, folded, engine)
 
 
+class TopsPiece(NamedTuple):
+    """One piece of the stream and its tops. The arrays are valid until the next piece."""
+
+    batch: MboBatch
+    folded: FoldResult
+    keys: NDArray[np.int64]  # publisher_id << 32 | instrument_id of each book
+
+
+def fold_tops_pieces(batches: Iterable[MboBatch], engine: BookEngine) -> Iterator[TopsPiece]:
+    """Fold batches of any size, in order; every record is in one piece.
+
+    Args:
+        batches: MBO records.
+        engine: folds the records; it keeps tops (`TopsSpec`).
+    """
+    for piece in split_batches(batches, TOPS_FOLD_ROWS):
+        yield TopsPiece(piece, engine.fold(piece), book_keys(engine))
+
+
 def fold_tops(
     batches: Iterable[MboBatch], engine: BookEngine, *, without: ChangeBits
 ) -> Iterator[FoldResult]:
@@ -161,8 +180,13 @@ def fold_tops(
         engine: folds the records; it keeps tops (`TopsSpec`).
         without: tops with one of these bits are left out.
     """
-    for piece in split_batches(batches, TOPS_FOLD_ROWS):
-        folded = engine.fold(piece)
+    return select_tops(fold_tops_pieces(batches, engine), without=without)
+
+
+def select_tops(pieces: Iterable[TopsPiece], *, without: ChangeBits) -> Iterator[FoldResult]:
+    """The results of pieces that have tops; tops with one of these bits are left out."""
+    for piece in pieces:
+        folded = piece.folded
         excluded = folded.tops[:, Top.CHANGE] & int(without) != 0
         if excluded.any():
             tops = folded.tops[~excluded]

@@ -74,20 +74,32 @@ class RowExtras:
         names: the names of columns of `EXTRA_SCHEMA`, in the order of the result; and `STATUS_END`,
             the time at which the status ends (Datetime ns UTC), null where it is not known yet.
         facts: what the stream knows.
+        tracker: follows the books of the stream for several of these; None: `watch` follows them.
     """
 
-    def __init__(self, names: Collection[str], facts: StreamFacts) -> None:
+    def __init__(
+        self,
+        names: Collection[str],
+        facts: StreamFacts,
+        tracker: BookStatusTracker | None = None,
+    ) -> None:
         self._names = names
         self._facts = facts
         self._symbol_map: SymbolMap | None = None
         self._alias_warning = AliasWarning()
-        self._tracker = BookStatusTracker()
+        self._follows = tracker is None and BOOK_STATUS in names
+        self._tracker = tracker or BookStatusTracker()
         self._book_status = ChangeTable(self._tracker.changes)
         self._statuses: TradingStatuses | None = None
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
         """The batches of the stream, each noted before it is given."""
-        return self._tracker.watch(batches) if BOOK_STATUS in self._names else batches
+        return self._tracker.watch(batches) if self._follows else batches
+
+    def note(self, batch: MboBatch) -> None:
+        """Note the records of the next batch."""
+        if self._follows:
+            self._tracker.note(batch)
 
     def add_to(
         self, frame: pl.DataFrame, time: str, *, ends_interval: bool = False

@@ -36,7 +36,7 @@ from batonics.frames.columns.levels import level_series
 from batonics.frames.columns.mbo_frame import TIME_TYPE, to_frame
 from batonics.frames.columns.vendor import BBO_INTERVAL_SCHEMA, rtype_series
 from batonics.frames.scan.clock import StreamClock
-from batonics.frames.scan.folding import TOPS_FOLD_ROWS, book_keys, ending_rows
+from batonics.frames.scan.folding import TopsPiece, ending_rows, fold_tops_pieces
 from batonics.model.mbo import (
     ACTION_TRADE,
     F_LAST,
@@ -47,7 +47,6 @@ from batonics.model.mbo import (
     Side,
     concat_batches,
     empty_batch,
-    split_batches,
     take_batch,
 )
 
@@ -68,17 +67,24 @@ def bbo_interval_frames(
         length_ns: the length of an interval in nanoseconds.
         rtype: the value of the column `rtype`; None: null.
     """
+    engine = BookEngine(tops=TopsSpec(1, trades=True))
+    return bbo_interval_rows(fold_tops_pieces(batches, engine), length_ns, rtype)
+
+
+def bbo_interval_rows(
+    pieces: Iterable[TopsPiece], length_ns: int, rtype: int | None
+) -> Iterator[pl.DataFrame]:
+    """As `bbo_interval_frames`, of records that are folded already, with trades and changes."""
     clock, rows = StreamClock(length_ns), _NO_ROWS
     waiting: list[_Rows] = []
-    engine = BookEngine(tops=TopsSpec(1, trades=True))
-    for piece in split_batches(batches, TOPS_FOLD_ROWS):
-        piece_ends = clock.interval_ends(piece.ts_recv, piece.flags)
-        folded = _move_levels_to_trades(engine.fold(piece))
+    for batch, result, keys in pieces:
+        batch_ends = clock.interval_ends(batch.ts_recv, batch.flags)
+        folded = _move_levels_to_trades(result)
         if len(folded.tops) == 0:
             continue
         top_records = folded.top_records
         is_trade = top_records.column("action") == ACTION_TRADE
-        ends = piece_ends[_making_rows(folded, is_trade, book_keys(engine), piece)]
+        ends = batch_ends[_making_rows(folded, is_trade, keys, batch)]
         needed = _find_needed(folded.tops[:, Top.BOOK], ends, is_trade)
         waiting.append(_Rows(folded.tops[needed], top_records.take(needed), ends[needed]))
         if sum(len(part.ends) for part in waiting) >= INTERVAL_FLUSH_ROWS:

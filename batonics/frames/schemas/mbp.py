@@ -35,7 +35,7 @@ from batonics.frames.columns.levels import level_series
 from batonics.frames.columns.mbo_frame import to_frame
 from batonics.frames.columns.row_place import position_series
 from batonics.frames.columns.vendor import mbp_schema, rtype_series
-from batonics.frames.scan.folding import fold_tops
+from batonics.frames.scan.folding import TopsPiece, fold_tops_pieces, select_tops
 from batonics.model.mbo import ACTION_TRADE, MboBatch, Side
 
 SIDELESS_PUBLISHERS = (39, 40, 41, 42, 59)
@@ -64,7 +64,14 @@ def mbp_frames(
         positions: whether the column `position` follows (`frames/columns/row_place.py`).
     """
     engine = BookEngine(tops=TopsSpec(depth, changes=changes, trades=True))
-    for folded in fold_tops(batches, engine, without=ChangeBits.ENDED_BY_TRADE):
+    return mbp_rows(fold_tops_pieces(batches, engine), depth, rtype=rtype, positions=positions)
+
+
+def mbp_rows(
+    pieces: Iterable[TopsPiece], depth: int, *, rtype: int | None, positions: bool
+) -> Iterator[pl.DataFrame]:
+    """As `mbp_frames`, of records that are folded already."""
+    for folded in select_tops(pieces, without=ChangeBits.ENDED_BY_TRADE):
         yield _frame(folded, depth, rtype, positions=positions)
 
 
@@ -82,7 +89,14 @@ def state_frames(
         positions: whether the column `position` follows (`frames/columns/row_place.py`).
     """
     engine = BookEngine(tops=TopsSpec(depth, trades=True))
-    for folded in fold_tops(batches, engine, without=ChangeBits.UNCHANGED):
+    return state_rows(fold_tops_pieces(batches, engine), depth, positions=positions)
+
+
+def state_rows(
+    pieces: Iterable[TopsPiece], depth: int, *, positions: bool
+) -> Iterator[pl.DataFrame]:
+    """As `state_frames`, of records that are folded already."""
+    for folded in select_tops(pieces, without=ChangeBits.UNCHANGED):
         yield _frame(folded, depth, None, positions=positions)
 
 

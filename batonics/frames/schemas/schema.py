@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,8 +17,23 @@ from batonics.frames.scan.complete_intervals import COMPLETE_SCHEMA, RowInterval
 from batonics.model.errors import UsageError
 from batonics.model.times import NS_PER_DAY
 
+if TYPE_CHECKING:  # it loads the kernels of the fold
+    from batonics.frames.scan.folding import TopsPiece
+
 Derivation = Callable[[pl.LazyFrame], pl.LazyFrame]
 """A LazyFrame of a schema's columns over a LazyFrame of MBO records."""
+
+
+class TopsDerivation(NamedTuple):
+    """How rows derive from the best levels of books, which several schemas may share.
+
+    Attributes:
+        depth: levels of each side, which are kept at trades and changes (`TopsSpec`).
+        derive: makes the rows from folded records, with `position` if the schema has it.
+    """
+
+    depth: int
+    derive: Callable[[Iterator[TopsPiece]], Iterator[pl.DataFrame]]
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,7 @@ class Schema:
             None: there are no such rows.
         is_row_per_record: each row is made of one record alone. Otherwise `derive` gives a
             `frame_source`, which reads the next batch when it has given all rows of those before.
+        tops: as `derive`, from the best levels of books; None: they derive from the records only.
         has_record_positions: the source of `derive` gives the column `position` of a row's record
             to a reader that asks for it (`frames/columns/row_place.py`).
     """
@@ -52,6 +69,7 @@ class Schema:
     time_is_interval_end: bool = False
     derive_consolidated: Derivation | None = field(default=None, repr=False)
     is_row_per_record: bool = False
+    tops: TopsDerivation | None = field(default=None, repr=False)
     has_record_positions: bool = False
 
     @property

@@ -27,9 +27,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -42,10 +42,13 @@ from batonics.frames.columns.vendor import (
     TRADES_SCHEMA,
     mbp_schema,
 )
-from batonics.frames.schemas.schema import Schema, day_end
+from batonics.frames.schemas.schema import Schema, TopsDerivation, day_end
 from batonics.model.errors import UsageError
 from batonics.model.mbo import RTYPE_MBO
 from batonics.model.times import duration_ns, format_duration
+
+if TYPE_CHECKING:  # it loads the kernels of the fold
+    from batonics.frames.scan.folding import TopsPiece
 
 MBP_DEPTH_MAX = 255
 """The column `depth` of mbp-N is a UInt8."""
@@ -187,11 +190,17 @@ def _states(parameter: str) -> Schema | None:
 
         return state_source(records, depth)
 
+    def derive_tops(pieces: Iterator[TopsPiece]) -> Iterator[pl.DataFrame]:
+        from batonics.frames.schemas.mbp import state_rows
+
+        return state_rows(pieces, depth, positions=True)
+
     return Schema(
         f"states-{depth}",
         mbp_schema(depth),
         derive,
         pl.col("ts_recv"),
+        tops=TopsDerivation(depth, derive_tops),
         has_record_positions=True,
     )
 
@@ -206,6 +215,11 @@ def _mbp(parameter: str) -> Schema | None:
 
         return mbp_source(records, depth, rtype=rtype, consolidated=consolidated)
 
+    def derive_tops(pieces: Iterator[TopsPiece]) -> Iterator[pl.DataFrame]:
+        from batonics.frames.schemas.mbp import mbp_rows
+
+        return mbp_rows(pieces, depth, rtype=rtype, positions=True)
+
     return Schema(
         f"mbp-{depth}",
         mbp_schema(depth),
@@ -214,6 +228,7 @@ def _mbp(parameter: str) -> Schema | None:
         rtype=rtype,
         layout=None if rtype is None else f"mbp-{depth}",
         derive_consolidated=lambda records: derive(records, consolidated=True),
+        tops=TopsDerivation(depth, derive_tops),
         has_record_positions=True,
     )
 
@@ -226,6 +241,11 @@ def _bbo(parameter: str) -> Schema:
 
         return bbo_interval_source(records, interval_ns, rtype)
 
+    def derive_tops(pieces: Iterator[TopsPiece]) -> Iterator[pl.DataFrame]:
+        from batonics.frames.schemas.bbo_intervals import bbo_interval_rows
+
+        return bbo_interval_rows(pieces, interval_ns, rtype)
+
     return Schema(
         f"bbo-{interval}",
         BBO_INTERVAL_SCHEMA,
@@ -233,6 +253,7 @@ def _bbo(parameter: str) -> Schema:
         pl.col("ts_recv"),
         rtype=rtype,
         layout=None if rtype is None else "bbo",
+        tops=TopsDerivation(1, derive_tops),
         interval_ns=interval_ns,
         time_is_interval_end=True,
     )

@@ -19,25 +19,12 @@ from batonics.model.answers import AsOf
 from batonics.model.day_conditions import DayCondition
 from batonics.model.errors import OutputError, UsageError
 from batonics.model.symbols import SymbolMap
-from batonics.settings.loader import current
 from batonics.sinks.book_json import book_documents
 from batonics.sources.stream import MboStream
+from tests.support.histories import build_history
 from tests.support.paths import ROOT
 
 SAMPLE = ROOT / "data" / "sample.dbn.zst"
-
-
-def build(paths: list[Path], directory: Path) -> FileHistory:
-    stream = MboStream(paths)
-    facts = HistoryFacts(
-        lambda: stream.symbols,
-        TradingStatuses(stream.statuses),
-        current().input.ts_recv_backwards_ns,
-    )
-    directory.mkdir()
-    history = FileHistory(directory, facts)
-    history.build(stream.batches())
-    return history
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +42,7 @@ def shown(engine: BookEngine, as_of: AsOf, symbols: SymbolMap) -> bytes:
 
 def check_moments(paths: list[Path], directory: Path, moments: int) -> None:
     """Compare the books at the edges of the data and at some moments in it with `reconstruct`."""
-    history = build(paths, directory)
+    history = build_history(paths, directory)
     first, last = history.records.first_ns, history.records.last_ns
     assert first is not None
     assert last is not None
@@ -110,7 +97,7 @@ def test_what_is_known_of_the_data_is_said_of_its_books(tmp_path: Path) -> None:
 
 def test_a_record_is_a_moment_too(tmp_path: Path) -> None:
     """After the last record of a time, the books are those of the time."""
-    history = build([SAMPLE], tmp_path / "history")
+    history = build_history([SAMPLE], tmp_path / "history")
     for record in np.random.default_rng(3).integers(0, history.records.count, 5).tolist():
         at_ns = history.records.due_ns(record)
         last = history.records.count_until(at_ns) - 1
@@ -125,7 +112,7 @@ def test_a_record_is_a_moment_too(tmp_path: Path) -> None:
 
 
 def test_a_moment_before_the_data_is_refused(tmp_path: Path) -> None:
-    history = build([SAMPLE], tmp_path / "history")
+    history = build_history([SAMPLE], tmp_path / "history")
     with pytest.raises(UsageError, match="before the first record"):
         history.at(Moment(1))
 

@@ -86,14 +86,15 @@ def test_a_day_starts_cold(
 ) -> None:
     """The records around the start of the second day, one step at a time."""
     history = build(sorted((test_data / "esh4").glob("*.mbo.dbn.zst")), tmp_path, monkeypatch)
-    (key,) = (publisher << 32 | one for publisher, one in history.at().engine.keys())
+    ((publisher_id, instrument_id),) = history.at().engine.keys()
+    key = publisher_id << 32 | instrument_id
     playback = Playback(history)
     playback.follow([key])
     playback.cursor(key).has_events = True
     statuses = []
     for _ in range(20):
-        for _ in playback.step(1, 0.0):
-            statuses.append(playback.cursor(key).engine.statuses()[0].name)
+        engine = playback.cursor(key).engine
+        statuses += [engine.statuses()[0].name for _ in playback.step(1, 0.0)]
         check_books(playback, history, [key])
     assert set(statuses) == {"SYNCED"}
     playback.step_back(3, 0.0)
@@ -102,9 +103,9 @@ def test_a_day_starts_cold(
         playback.step_back(200, 0.0)
 
 
-def test_a_copied_book_goes_on_as_it_would(tmp_path: Path) -> None:
+def test_a_copied_book_goes_on_as_it_would() -> None:
     """At many places of the sample, of books with open snapshots and without."""
-    (batch,) = (batch for batch in [next(MboStream([SAMPLE]).batches())])
+    batch = next(MboStream([SAMPLE]).batches())
     engine = BookEngine()
     engine.backwards_ns_max = None
     start = 0
@@ -126,7 +127,7 @@ def test_a_copied_book_goes_on_as_it_would(tmp_path: Path) -> None:
             assert book_of(copies[key], 0) == book_of(whole, book)
 
 
-def test_orders_are_found_without_a_sort(tmp_path: Path) -> None:
+def test_orders_are_found_without_a_sort() -> None:
     engine = BookEngine()
     batch = next(MboStream([SAMPLE]).batches())
     engine.fold(take_batch(batch, record_keys(batch) == KEYS[0]))

@@ -59,8 +59,8 @@ def test_vectors(vector: dict[str, Any]) -> None:
     if vector["level"] == "l3":
         assert queues_checksum(*sides) == vector["checksum"]
     else:
-        levels = ([level for level, _ in side] for side in sides)
-        assert levels_checksum(*levels, vector["depth"]) == vector["checksum"]
+        bids, asks = ([level for level, _ in side] for side in sides)
+        assert levels_checksum(bids, asks, vector["depth"]) == vector["checksum"]
 
 
 def test_the_vectors_have_every_kind() -> None:

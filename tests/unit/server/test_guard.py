@@ -126,6 +126,17 @@ def test_the_matrix_has_no_way_around() -> None:
 
 
 @pytest.mark.parametrize("token", BAD_TOKENS)
+def test_files_of_the_page_need_no_token_but_everything_else(
+    token: tuple[tuple[str, ...], tuple[str, ...]],
+) -> None:
+    assert check_request(asked(token=token, is_page=True), RULES) is None
+    for change in ({"host": "evil.example"}, {"origin": "https://evil.example"}):
+        found = check_request(asked(token=token, is_page=True, **change), RULES)
+        assert found is not None
+        assert found.status == 403
+
+
+@pytest.mark.parametrize("token", BAD_TOKENS)
 def test_without_a_token_none_is_asked_for(
     token: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> None:
