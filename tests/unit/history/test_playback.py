@@ -21,7 +21,7 @@ from batonics.sources.stream import MboStream
 from tests.support.paths import ROOT
 
 SAMPLE = ROOT / "data" / "sample.dbn.zst"
-KEYS = [1 << 32 | 100003, 1 << 32 | 100004]
+KEY = 1 << 32 | 100003
 
 
 def build(paths: list[Path], directory: Path, monkeypatch: pytest.MonkeyPatch) -> FileHistory:
@@ -58,24 +58,26 @@ def test_the_books_are_those_of_the_history(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = build([SAMPLE], tmp_path, monkeypatch)
+    books = history.at().engine.keys()
+    keys = [publisher_id << 32 | instrument_id for publisher_id, instrument_id in books[:2]]
     playback = Playback(history)
     playback.seek(Moment(record=30_000), 0.0)
-    playback.follow(KEYS)
-    check_books(playback, history, KEYS)
-    playback.cursor(KEYS[0]).has_events = True
+    playback.follow(keys)
+    check_books(playback, history, keys)
+    playback.cursor(keys[0]).has_events = True
     playback.clock.play(0.0, 1000.0)
     records, now_s = [], 0.0
     for _ in range(50):
         now_s += 0.001
         for event in playback.advance(now_s, 200):
-            if event.key == KEYS[0]:
+            if event.key == keys[0]:
                 records.append(event.record)
             assert event.record == playback.cursor(event.key).record
-        check_books(playback, history, KEYS)
+        check_books(playback, history, keys)
     # No event is missing: they are the ends that the records have.
     expected, first = [], 0
     for batch in history.records.read(0, playback.place):
-        ends = np.flatnonzero((record_keys(batch) == KEYS[0]) & (batch.flags & 128 != 0))
+        ends = np.flatnonzero((record_keys(batch) == keys[0]) & (batch.flags & 128 != 0))
         expected += (first + ends).tolist()
         first += len(batch.action)
     assert records == [record for record in expected if record > 30_000]
@@ -130,7 +132,7 @@ def test_a_copied_book_goes_on_as_it_would() -> None:
 def test_orders_are_found_without_a_sort() -> None:
     engine = BookEngine()
     batch = next(MboStream([SAMPLE]).batches())
-    engine.fold(take_batch(batch, record_keys(batch) == KEYS[0]))
+    engine.fold(take_batch(batch, record_keys(batch) == KEY))
     orders, levels = engine.orders(0), engine.levels(0)
     some = orders.order_id[::3]
     found = find_orders(engine, np.append(some, np.uint64(1)))
