@@ -96,9 +96,9 @@ async def _serve(
         for api in HistoryApi(service, answers), HeatmapApi(service, answers, history):
             stack.callback(api.close)
             endpoints += api.endpoints()
-        sockets = ChannelSockets(service, lambda: HistorySource(history, answers))
         code = OneTimeCode(settings.token, loop.time()) if settings.token else None
         page = PageFiles(code if opens_browser else None)
+        sockets = ChannelSockets(service, lambda: HistorySource(history, answers))
         routes = history_routes(service, endpoints, page, sockets, answers.record_count)
         await start_http(
             stack,
