@@ -30,8 +30,6 @@ from batonics.model.times import format_time
 from batonics.server.channel_messages import (
     BboSnapshot,
     BboUpdate,
-    BookHead,
-    BookName,
     Fill,
     L2Snapshot,
     L2Update,
@@ -39,6 +37,8 @@ from batonics.server.channel_messages import (
     L3Snapshot,
     L3Update,
     LevelRow,
+    MessageHead,
+    NamedBook,
     OrderChange,
     Start,
     TradesSnapshot,
@@ -51,7 +51,7 @@ SideLevels = tuple[tuple[PriceLevel, ...], tuple[PriceLevel, ...]]
 """Bids and asks, best first."""
 
 
-def book_head(name: BookName, view: BookView, prev_seq: int | None) -> BookHead:
+def book_head(name: NamedBook, view: BookView, prev_seq: int | None) -> MessageHead:
     """The head of a message about a book."""
     engine = view.engine
     seen, events = (UNDEF_TIMESTAMP, UNDEF_TIMESTAMP), 0
@@ -81,7 +81,7 @@ def side_levels(levels: Levels, depth: int | None) -> SideLevels:
     return found[0], found[1]
 
 
-def bbo_snapshot(head: BookHead, levels: SideLevels, start: Start) -> BboSnapshot:
+def bbo_snapshot(head: MessageHead, levels: SideLevels, start: Start) -> BboSnapshot:
     """The best levels."""
     best = _Best(levels)
     return {
@@ -95,7 +95,7 @@ def bbo_snapshot(head: BookHead, levels: SideLevels, start: Start) -> BboSnapsho
     }
 
 
-def bbo_update(head: BookHead, levels: SideLevels) -> BboUpdate:
+def bbo_update(head: MessageHead, levels: SideLevels) -> BboUpdate:
     """The best levels after a change."""
     best = _Best(levels)
     return {
@@ -108,7 +108,9 @@ def bbo_update(head: BookHead, levels: SideLevels) -> BboUpdate:
     }
 
 
-def l2_snapshot(head: BookHead, levels: SideLevels, depth: int | None, start: Start) -> L2Snapshot:
+def l2_snapshot(
+    head: MessageHead, levels: SideLevels, depth: int | None, start: Start
+) -> L2Snapshot:
     """The levels of a book."""
     bids, asks = levels
     return {
@@ -124,7 +126,7 @@ def l2_snapshot(head: BookHead, levels: SideLevels, depth: int | None, start: St
 
 
 def l2_update(
-    head: BookHead, levels: SideLevels, before: SideLevels, depth: int | None
+    head: MessageHead, levels: SideLevels, before: SideLevels, depth: int | None
 ) -> L2Update:
     """The levels that differ from those that the reader has."""
     bids, asks = levels
@@ -138,7 +140,7 @@ def l2_update(
     }
 
 
-def l3_snapshot(head: BookHead, view: BookView, start: Start) -> L3Snapshot:
+def l3_snapshot(head: MessageHead, view: BookView, start: Start) -> L3Snapshot:
     """All orders of a book."""
     bids, asks = best_queues(view.engine, view.levels, len(view.levels.side))
 
@@ -159,7 +161,7 @@ def l3_snapshot(head: BookHead, view: BookView, start: Start) -> L3Snapshot:
     }
 
 
-def l3_update(head: BookHead, view: BookView, event: BookEvent) -> L3Update:
+def l3_update(head: MessageHead, view: BookView, event: BookEvent) -> L3Update:
     """What an event did to the orders of a book."""
     return {
         "type": "update",
@@ -192,12 +194,12 @@ def order_changes(
     return found
 
 
-def trades_snapshot(head: BookHead, start: Start) -> TradesSnapshot:
+def trades_snapshot(head: MessageHead, start: Start) -> TradesSnapshot:
     """Where the trades of a book begin."""
     return {"type": "snapshot", "channel": "trades", **head, "start": start}
 
 
-def trade_updates(head: BookHead, event: BookEvent) -> list[TradeUpdate]:
+def trade_updates(head: MessageHead, event: BookEvent) -> list[TradeUpdate]:
     """The trades of an event; `head` has the `seq` that the reader has as `prev_seq`."""
     batch, found = event.rows.batch, []
     for row in np.flatnonzero(batch.action == ACTION_TRADE).tolist():

@@ -21,7 +21,6 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 Channel = Literal["bbo", "l2", "l3", "trades"]
-CHANNELS: tuple[Channel, ...] = ("bbo", "l2", "l3", "trades")
 RequestId = str | int | None
 Side = Literal["B", "A"]
 LevelRow = tuple[str, int, int]
@@ -32,7 +31,7 @@ Start = Literal["subscribed", "resync", "seek", "step", "feed"]
 """Why a book begins anew; `feed`: the feed cleared the book, or sent a snapshot of it."""
 
 
-class BookHead(TypedDict):
+class MessageHead(TypedDict):
     """The head of every message about a book."""
 
     symbol: str
@@ -48,7 +47,7 @@ class BookHead(TypedDict):
     ts_recv: str | None
 
 
-class BboSnapshot(BookHead):
+class BboSnapshot(MessageHead):
     """The best levels of a book."""
 
     type: Literal["snapshot"]
@@ -59,7 +58,7 @@ class BboSnapshot(BookHead):
     checksum: int
 
 
-class BboUpdate(BookHead):
+class BboUpdate(MessageHead):
     """The best levels of a book, after a change of them or of the head."""
 
     type: Literal["update"]
@@ -69,7 +68,7 @@ class BboUpdate(BookHead):
     checksum: int
 
 
-class L2Snapshot(BookHead):
+class L2Snapshot(MessageHead):
     """The levels of a book, best first; `depth` null: all of them."""
 
     type: Literal["snapshot"]
@@ -81,7 +80,7 @@ class L2Snapshot(BookHead):
     checksum: int
 
 
-class L2Update(BookHead):
+class L2Update(MessageHead):
     """The levels that have changed; one of size 0 has gone, or is beyond the depth."""
 
     type: Literal["update"]
@@ -98,7 +97,7 @@ class L3Level(TypedDict):
     orders: list[OrderRow]
 
 
-class L3Snapshot(BookHead):
+class L3Snapshot(MessageHead):
     """All orders of a book."""
 
     type: Literal["snapshot"]
@@ -134,7 +133,7 @@ class Fill(TypedDict):
     size: int | None
 
 
-class L3Update(BookHead):
+class L3Update(MessageHead):
     """One event: apply the changes in their order. It may have none."""
 
     type: Literal["update"]
@@ -144,7 +143,7 @@ class L3Update(BookHead):
     checksum: int
 
 
-class TradesSnapshot(BookHead):
+class TradesSnapshot(MessageHead):
     """Where the trades of a book begin: those after `seq` follow."""
 
     type: Literal["snapshot"]
@@ -152,7 +151,7 @@ class TradesSnapshot(BookHead):
     start: Start
 
 
-class TradeUpdate(BookHead):
+class TradeUpdate(MessageHead):
     """A trade (T). `status` is that of the book after its event; `seq` is the record itself."""
 
     type: Literal["update"]
@@ -164,7 +163,7 @@ class TradeUpdate(BookHead):
     sequence: int
 
 
-class BookName(TypedDict):
+class NamedBook(TypedDict):
     """Which book."""
 
     symbol: str
@@ -172,7 +171,7 @@ class BookName(TypedDict):
     instrument_id: int
 
 
-class CutMessage(BookName):
+class CutMessage(NamedBook):
     """The end of a subscription by the server; what comes after `seq` was not sent."""
 
     type: Literal["cut"]
@@ -186,7 +185,7 @@ class SubscribedMessage(TypedDict):
 
     type: Literal["subscribed", "unsubscribed", "resyncing"]
     channel: Channel
-    books: list[BookName]
+    books: list[NamedBook]
     id: RequestId
 
 
@@ -214,7 +213,7 @@ class ErrorMessage(TypedDict):
     id: RequestId
 
 
-class SentBook(BookName):
+class SentBook(NamedBook):
     """What was sent last of a book."""
 
     channel: Channel

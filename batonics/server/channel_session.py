@@ -21,11 +21,11 @@ from batonics.history.book_cursor import BookEvent
 from batonics.model.mbo import F_TOB
 from batonics.server import channel_documents as documents
 from batonics.server.channel_messages import (
-    BookHead,
     Channel,
     CutMessage,
     ErrorMessage,
     HeartbeatMessage,
+    MessageHead,
     RequestId,
     SentBook,
     ServerMessage,
@@ -50,7 +50,7 @@ TURN_BYTES_MAX = 1 << 18
 """Bytes of messages from which on a turn makes no further ones."""
 SNAPSHOT_BYTES_MAX = 1 << 20
 """The largest snapshot of l3."""
-HEARTBEAT_S = 1.0
+HEARTBEAT_EVERY_S = 1.0
 TICK_S = 0.005
 """The least time between two turns that a clock causes."""
 _EVENT_CHANNELS: tuple[Channel, ...] = ("l3", "trades")
@@ -118,7 +118,7 @@ class ChannelSession:
         self._subscriptions: dict[tuple[Channel, int], BookSubscription] = {}
         self._messages: list[tuple[Channel | None, bytes]] = []
         self._bytes = 0
-        self._heartbeat_s = now_s + HEARTBEAT_S
+        self._heartbeat_s = now_s + HEARTBEAT_EVERY_S
 
     @property
     def has_event_channels(self) -> bool:
@@ -137,7 +137,7 @@ class ChannelSession:
         if was_playing and not clock["is_playing"]:
             self._send(clock)
         if now_s >= self._heartbeat_s:
-            self._heartbeat_s = now_s + HEARTBEAT_S
+            self._heartbeat_s = now_s + HEARTBEAT_EVERY_S
             self._send(self._heartbeat(now_s))
         wait_s = self._wait_s(now_s)
         messages, self._messages, self._bytes = self._messages, [], 0
@@ -261,7 +261,7 @@ class ChannelSession:
             self._send_book(one, documents.l3_update(head, view, event), head)
 
     def _send_l3_snapshot(
-        self, one: BookSubscription, head: BookHead, view: BookView, start: Start
+        self, one: BookSubscription, head: MessageHead, view: BookView, start: Start
     ) -> None:
         message = orjson.dumps(documents.l3_snapshot(head, view, start))
         if not has_only_orders(view.levels, view.engine):
@@ -343,7 +343,7 @@ class ChannelSession:
 
     # ------------------------------------------------------------------ sending
 
-    def _send_book(self, one: BookSubscription, message: ServerMessage, head: BookHead) -> None:
+    def _send_book(self, one: BookSubscription, message: ServerMessage, head: MessageHead) -> None:
         one.seq, one.status = head["seq"], head["status"]
         self._append(one.channel, orjson.dumps(message))
 

@@ -28,7 +28,7 @@ from batonics.server.service import WebService
 from batonics.server.websocket_closing import close_websocket
 
 WEBSOCKET_PATH = "/v1/ws"
-WORKERS = 2
+CHANNEL_WORKERS = 2
 WRITE_BUFFER_BYTES = 1 << 14
 """Bytes that may wait in this process for a client before its task waits."""
 EVENTS_WAIT_S = 1.0
@@ -68,7 +68,7 @@ class ChannelSockets:
     def __init__(self, service: WebService, new_source: Callable[[], BookSource]) -> None:
         self._service, self._new_source = service, new_source
         self._limits = service.config.settings.limits
-        self._workers = ThreadPoolExecutor(WORKERS, "batonics-channels")
+        self._workers = ThreadPoolExecutor(CHANNEL_WORKERS, "batonics-channels")
         self._clients: dict[ChannelClient, Callable[[CloseReason], None]] = {}
         self._per_address: Counter[str] = Counter()
         self._closing: set[asyncio.Task[None]] = set()

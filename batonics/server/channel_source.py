@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from batonics.book.engine import BookEngine
 from batonics.book.results import Levels
 from batonics.history.book_cursor import BookEvent
-from batonics.server.channel_messages import BookName, ClockMessage, RequestId
+from batonics.server.channel_messages import ClockMessage, NamedBook, RequestId
 from batonics.server.channel_requests import ClockRequest
 
 
@@ -25,7 +25,7 @@ class FollowedBook(NamedTuple):
     """
 
     key: int
-    name: BookName
+    name: NamedBook
 
 
 class BookView(NamedTuple):
