@@ -85,7 +85,8 @@ async def check_moments(server: Server, symbol: str, records: list[int], steps: 
             shown = await client.step(steps)
             assert shown["record"] > record
             events = [one for one in await settle(client, contract) if one.get("channel") == "l3"]
-            assert len(events) == steps
+            # A step counts F_LAST, which a snapshot may lack and the start of a day has not.
+            assert steps <= len(events) <= steps + 2
             for book in list(client.books.values()):
                 check_equal(server, book)
             assert client.orders(symbol).seq == shown["record"]
