@@ -226,7 +226,7 @@ def output_metadata(request: ConvertRequest) -> Metadata:
     Raises:
         InputError: a file cannot be read, or is damaged.
     """
-    metadata = merge_metadata(request.paths, request.schema, request.symbols)
+    metadata = merge_metadata(request.paths, request.schema, request.symbols, request.options)
     return replace(
         metadata,
         start=metadata.start if request.start_ns is None else request.start_ns,
@@ -263,7 +263,9 @@ class Conversion:
         if request.end_ns is not None and not self._schema.time_depends_on_end:
             self._end = StreamEnd(request.end_ns + (self._schema.interval_ns or 0))
         self._complete = (
-            None if interval is None else CompleteIntervals(interval, self.stream.doubtful_days)
+            None
+            if interval is None
+            else CompleteIntervals(interval, self.stream.doubtful_days, self.stream.coverage.holes)
         )
         self._names = FrameSymbols(self.stream.symbols, request.symbols, AliasWarning())
         self._definitions = FrameDefinitions(self.stream.definitions)
