@@ -2,8 +2,9 @@
 
 The rule here: no exception of a handler comes up while numba loads or compiles a kernel. llvmlite
 calls back into Python then, and an exception in such a call crashes the process. So it waits until
-that one kernel is ready: milliseconds, or seconds if it is compiled. A second interrupt does not
-come sooner; SIGQUIT and SIGKILL end the process at once.
+that one kernel is ready: milliseconds, or seconds if it is compiled, once on a machine (the fold
+takes longest, about half of a first run). A second interrupt does not come sooner; SIGQUIT and
+SIGKILL end the process at once.
 """
 
 from __future__ import annotations
