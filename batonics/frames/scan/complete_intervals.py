@@ -59,10 +59,16 @@ class CompleteIntervals:
     Args:
         interval: the interval of each row.
         doubtful_days: the days that the vendor does not vouch for.
+        data: the times of the records that are known already; None: there are none.
     """
 
-    def __init__(self, interval: RowInterval, doubtful_days: DoubtfulDays = ()) -> None:
-        self._interval, self._data = interval, DataSpan()
+    def __init__(
+        self,
+        interval: RowInterval,
+        doubtful_days: DoubtfulDays = (),
+        data: DataSpan | None = None,
+    ) -> None:
+        self._interval, self._data = interval, data or DataSpan()
         self._doubtful_days = doubtful_days
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
