@@ -11,6 +11,8 @@ reasons. Each has its remedy here:
 
 A compiled kernel is code. It is loaded only from a directory that no other user can write to
 (`settings/private_directory.py`).
+
+A signal does not interrupt the loading or the compilation of a kernel (`held_interrupts.py`).
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from numba import types
 from numba.core import caching
 from numba.extending import intrinsic
 
+from batonics.held_interrupts import hold_interrupts
 from batonics.settings.loader import current, user_cache
 from batonics.settings.private_directory import find_intrusion, make_directory
 
@@ -71,6 +74,7 @@ def kernel(function: F) -> F:
     """
     dispatcher = _njit(function, nogil=True, boundscheck=False, error_model="numpy", _nrt=False)
     dispatcher._cache = _KernelCache(function)
+    dispatcher._compile_for_args = hold_interrupts(dispatcher._compile_for_args)
     return dispatcher  # type: ignore[no-any-return]
 
 

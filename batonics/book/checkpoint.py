@@ -10,7 +10,8 @@ than its own size requires. The digest detects damage, not malice. So the arrays
 against each other (`checkpoint_checks.py`): whoever wrote a checkpoint can give wrong books, and
 do no other harm.
 
-Hash tables are stored as they are, so a change of their hashing is a change of VERSION.
+Hash tables are stored as they are. The hash has a salt that each process draws for itself, so they
+are rebuilt when another process loads them.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from batonics.book.state import (
     new_state,
 )
 from batonics.model.errors import CheckpointError
+from batonics.model.hash_salt import hash_salt
 from batonics.model.symbols import MappingInterval
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
@@ -119,7 +121,7 @@ def load(
         data: a checkpoint.
         tops: keep what `publish` needs. All rows had been published when the engine was saved.
         is_own: this process has made the data and kept them in private: the digest and the arrays
-            are not checked again, which is most of the time.
+            are not checked again and no table is rebuilt, which is most of the time.
 
     Raises:
         CheckpointError: the data are damaged, of another version, or no checkpoint.
@@ -131,9 +133,10 @@ def load(
     engine.records = header.records
     engine._seen = arrays.pop("seen").reshape(-1, 3)  # noqa: SLF001  # a checkpoint is the engine's inside
     engine.state = _with_room(arrays)
-    misfit = None if is_own else find_misfit(engine.state)
-    if misfit is not None:
-        raise CheckpointError(f"the checkpoint's arrays do not fit each other: {misfit}")
+    if not is_own:
+        if misfit := find_misfit(engine.state):
+            raise CheckpointError(f"the checkpoint's arrays do not fit each other: {misfit}")
+        engine.rebuild()
     return engine, header.extra
 
 
@@ -189,7 +192,8 @@ def _used(engine: BookEngine) -> dict[str, NDArray[Any]]:
         run_slots=state.run_slots[:pool],
         anomalies=state.anomalies[: books * len(Anomaly)],
     )
-    return {**used._asdict(), "seen": engine.last_seen()}
+    arrays = {**used._asdict(), "seen": engine.last_seen()}
+    return {name: arrays[name] for name in _DTYPES}
 
 
 def _undamaged(data: bytes) -> memoryview:
@@ -290,6 +294,7 @@ def _with_room(arrays: dict[str, NDArray[Any]]) -> State:
         run_slots=_padded(arrays["run_slots"], pool),
         anomalies=_padded(arrays["anomalies"], rows * len(Anomaly)),
         totals=arrays["totals"],
+        salt=hash_salt(),
     )
 
 

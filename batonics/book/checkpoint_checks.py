@@ -2,7 +2,8 @@
 
 The rule here: kernels check no bounds, so whatever a kernel relies on is checked here, for a state
 that anybody may have written. Each check is one pass over an array, or a sort of one column. What a
-book holds is not judged: `invariants.py` does that.
+book holds is not judged: `invariants.py` does that. Where an entry stands in a hash table is not
+judged either, since the tables are rebuilt after the checks.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from batonics.book.state import (
     Total,
     empty_levels,
 )
-from batonics.book.table_kernels import MIX_ID, MIX_OWNER, SIZE_MASK
+from batonics.book.table_kernels import SIZE_MASK
 
 Words = NDArray[np.int64]
 
@@ -74,7 +75,6 @@ def _misfits(state: State) -> Iterator[str]:
     books = state.books[: totals[Total.BOOKS] * BOOK_WORDS].reshape(-1, BOOK_WORDS)
     yield from _misfit_totals(totals)
     yield from _misfit_books(books)
-    yield from _misfit_index(state.book_index.reshape(-1, 2), books[:, Book.KEY])
     if (state.anomalies < 0).any():
         yield "a number of anomalies is negative"
     lines = np.stack(
@@ -107,6 +107,9 @@ def _misfit_totals(totals: list[int]) -> Iterator[str]:
 
 
 def _misfit_books(books: Words) -> Iterator[str]:
+    keys = books[:, Book.KEY]
+    if not _within(keys, 0, 1 << 48) or len(np.unique(keys)) < len(keys):
+        yield "two books have one key"
     if not _within(books[:, Book.STATUS], 0, len(Status)):
         yield "a book has a status that does not exist"
     if not _within(books[:, Book.SNAPSHOT_OPEN], 0, 2):
@@ -118,20 +121,6 @@ def _misfit_books(books: Words) -> Iterator[str]:
         yield "a book refers to a record that is gone"
     if books[:, Book.WINDOW_EVENTS].any() or not _within(books[:, Book.TOP_BITS], 0, 256):
         yield "a book refers to an event that is gone"
-
-
-def _misfit_index(index: Words, keys: Words) -> Iterator[str]:
-    key, number = index[:, 0], index[:, 1]
-    taken = number != 0
-    if not np.array_equal(np.sort(number[taken]), np.arange(1, len(keys) + 1)):
-        yield "the index does not have each book once"
-    if not np.array_equal(key[taken], keys[number[taken] - 1]):
-        yield "the index has a book under another key"
-    if not _within(keys, 0, 1 << 48) or len(np.unique(keys)) < len(keys):
-        yield "two books have one key"
-    mixed = (key.astype(np.uint64) * MIX_ID) >> np.uint64(32)
-    if not _can_be_found(taken, taken, mixed & np.uint64(len(index) - 1)):
-        yield "a book cannot be found in the index"
 
 
 def _misfit_runs(totals: list[int], lines: Words) -> Iterator[str]:
@@ -171,13 +160,7 @@ def _misfit_levels(tables: _Tables) -> Iterator[str]:
         and _within(others[:, Level.COUNT], 0, _COUNT_MAX)
     ):
         yield "a size or count of a level is out of range"
-    mixed = levels[:, Level.KEY].astype(np.uint64) + (owner >> 1).astype(np.uint64) * MIX_OWNER
-    mixed = (mixed ^ (mixed >> np.uint64(32))) * MIX_ID
-    known = taken.copy()
-    known[:2] = False
-    if not _can_be_found(known, taken, mixed >> _shift(len(levels))):
-        yield "a level cannot be found in its table"
-    if _has_repeated(mixed[known], owner[known] >> 1):
+    if _has_repeated(others[~is_free, Level.KEY], others[~is_free, Level.OWNER] >> 1):
         yield "a level stands twice"
 
 
@@ -218,11 +201,7 @@ def _misfit_orders(tables: _Tables) -> Iterator[str]:
         yield "an order is at a level that does not exist"
     if np.count_nonzero(taken) != tables.totals[Total.ORDERS] or 2 * taken.sum() > len(orders):
         yield "the number of orders is another one"
-    mixed = orders[:, Order.ORDER_ID].astype(np.uint64) * MIX_ID
-    mixed += (owner >> 1).astype(np.uint64) * MIX_OWNER
-    if not _can_be_found(taken, taken, mixed >> _shift(len(orders))):
-        yield "an order cannot be found in its table"
-    if _has_repeated(mixed[taken], owner[taken] >> 1):
+    if _has_repeated(orders[taken, Order.ORDER_ID], owner[taken] >> 1):
         yield "an order stands twice"
     if not _within(orders[taken, Order.PRIORITY], 0, tables.totals[Total.PRIORITY] + 1):
         yield "a priority is out of range"
@@ -247,30 +226,8 @@ def _within(values: Words, first: int, stop: int) -> bool:
     return bool(((values >= first) & (values < stop)).all())
 
 
-def _shift(slots: int) -> np.uint64:
-    return np.uint64(64 - (slots.bit_length() - 1))
-
-
-def _can_be_found(
-    known: NDArray[np.bool_], taken: NDArray[np.bool_], home: NDArray[np.uint64]
-) -> bool:
-    """Whether no slot is free between each entry of a hash table and the home of its search.
-
-    Args:
-        known: (slots,) the entries.
-        taken: (slots,) the slots that are not free.
-        home: (slots,) where the search for each entry begins.
-    """
-    free_before = np.concatenate([[0], np.cumsum(~taken)])
-    slot = np.flatnonzero(known)
-    begin = home[slot].astype(np.int64)
-    free = free_before[slot] - free_before[begin]
-    free[slot < begin] += free_before[-1]
-    return not free.any()
-
-
-def _has_repeated(mixed: NDArray[np.uint64], owner: Words) -> bool:
-    """Whether two entries are the same: an owner and the mixed word determine the rest."""
-    order = np.lexsort((owner, mixed))
-    mixed, owner = mixed[order], owner[order]
-    return bool(((mixed[1:] == mixed[:-1]) & (owner[1:] == owner[:-1])).any())
+def _has_repeated(key: Words, owner: Words) -> bool:
+    """Whether two entries are the same."""
+    order = np.lexsort((owner, key))
+    key, owner = key[order], owner[order]
+    return bool(((key[1:] == key[:-1]) & (owner[1:] == owner[:-1])).any())

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.book import event_kernels, fold_kernels, publish_kernels, window_kernels
-from batonics.book.growth import doubled, grown, make_room, rebuild_levels, rebuild_orders
+from batonics.book.growth import (
+    doubled,
+    grown,
+    make_room,
+    rebuild_index,
+    rebuild_levels,
+    rebuild_orders,
+)
 from batonics.book.publish_kernels import Moments
 from batonics.book.reader import BookReader
 from batonics.book.results import (
@@ -221,8 +228,12 @@ class BookEngine(BookReader):
         return changed, int(ended)
 
     def rebuild(self) -> None:
-        """Rebuild the tables of orders and levels to fit what they hold; no book changes."""
-        self.state = rebuild_levels(rebuild_orders(self.state))
+        """Rebuild the tables of orders and levels to fit what they hold; no book changes.
+
+        The index of the books keeps its size.
+        """
+        state = rebuild_levels(rebuild_orders(self.state))
+        self.state = rebuild_index(state, len(state.book_index))
 
     def _set_all_statuses(self, status: Status) -> None:
         """Give every book a status; open snapshots end, as part of the batch."""

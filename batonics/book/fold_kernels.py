@@ -80,6 +80,7 @@ from batonics.book.window_kernels import (
     keep_levels_before,
     next_bound,
 )
+from batonics.hash_kernels import read_salt
 from batonics.model.mbo import (
     ACTION_ADD,
     ACTION_CANCEL,
@@ -158,7 +159,7 @@ def may_hold_order(orders: NDArray[np.int64], base: int, order_id: int) -> bool:
 
 @inlined
 def locate_block(
-    events: Events, state: State, first: int, length: int, order_shift: int, scratch: Scratch
+    events: Events, state: State, tables: Tables, first: int, length: int, scratch: Scratch
 ) -> None:
     """Find the books of a block's records and where the searches for their orders begin; prefetch.
 
@@ -172,7 +173,7 @@ def locate_block(
         key = as_word(events.publisher_id[at(row)]) << 32 | as_word(events.instrument_id[at(row)])
         if key != last_key:
             last_key = key
-            pair = find_book(state.book_index, index_mask, key)
+            pair = find_book(state.book_index, index_mask, tables.salt, key)
             if pair < 0:
                 book = add_book(state.book_index, state.books, state.totals, ~pair, key)
             else:
@@ -181,19 +182,20 @@ def locate_block(
             prefetch(state.books, book * BOOK_WORDS + BID_LADDER)
             prefetch(state.books, book * BOOK_WORDS + ASK_LADDER)
         scratch.books[at(j)] = book
-        home = order_home(as_word(events.order_id[at(row)]), book, order_shift)
+        order_id = as_word(events.order_id[at(row)])
+        home = order_home(order_id, book, tables.order_shift, tables.salt)
         scratch.homes[at(j)] = home
         prefetch(state.orders, home * SLOT_WORDS)
     if len(state.levels) < LEVELS_IN_CACHE * SLOT_WORDS:
         return
-    level_shift = shift_of(len(state.levels) // SLOT_WORDS - 1)
     for j in range(length):
         row, base = first + j, scratch.homes[at(j)] * SLOT_WORDS
         action = as_word(events.action[at(row)])
         if action == ACTION_ADD or action == ACTION_MODIFY:
             side = as_word(events.side[at(row)] == SIDE_ASK)
             owner = (scratch.books[at(j)] << 1 | side) + 1
-            slot = level_home(events.price[at(row)] ^ -side, owner, level_shift)
+            key = events.price[at(row)] ^ -side
+            slot = level_home(key, owner, tables.level_shift, tables.salt)
             prefetch(state.levels, slot * SLOT_WORDS)
         if action != ACTION_ADD and may_hold_order(state.orders, base, events.order_id[at(row)]):
             prefetch(state.levels, (state.orders[at(base + O_PACKED)] >> 32) * SLOT_WORDS)
@@ -215,7 +217,8 @@ def fold(
     books, totals = state.books, state.totals
     order_mask = len(state.orders) // SLOT_WORDS - 1
     level_mask = len(state.levels) // SLOT_WORDS - 1
-    tables = Tables(order_mask, shift_of(order_mask), level_mask, shift_of(level_mask))
+    shifts = shift_of(order_mask), shift_of(level_mask)
+    tables = Tables(order_mask, shifts[0], level_mask, shifts[1], read_salt(state.salt))
     counts = load_counts(totals)
     rows, stop, bound = len(events.action), STOP_DONE, next_bound(state, out)
     while first < rows:
@@ -224,7 +227,7 @@ def fold(
         if stop != STOP_DONE:
             break
         length = min(BLOCK, rows - first)
-        locate_block(events, state, first, length, tables.order_shift, scratch)
+        locate_block(events, state, tables, first, length, scratch)
         for j in range(length):
             row, book, home = first + j, scratch.books[at(j)], scratch.homes[at(j)]
             action, flags = as_word(events.action[at(row)]), as_word(events.flags[at(row)])

@@ -41,7 +41,7 @@ def rebuild_orders(state: State) -> State:
     slots = _power_of_two(4 * (live + BLOCK))
     orders = empty_orders(slots)
     state.totals[Total.ORDERS] = table_kernels.rebuild_orders(
-        state.orders, orders, slots - 1, _shift(slots), state.books
+        state.orders, orders, slots - 1, _shift(slots), state.salt, state.books
     )
     return state._replace(orders=orders)
 
@@ -56,6 +56,7 @@ def rebuild_levels(state: State) -> State:
         levels,
         slots - 1,
         _shift(slots),
+        state.salt,
         state.orders,
         state.books,
         int(state.totals[Total.BOOKS]),
@@ -69,9 +70,15 @@ def double_books(state: State) -> State:
     """The state with room for twice as many books."""
     books = aligned_zeros(2 * len(state.books))
     books[: len(state.books)] = state.books
-    index = np.zeros(2 * len(state.book_index), np.int64)
-    table_kernels.rebuild_index(index, books, int(state.totals[Total.BOOKS]))
-    return state._replace(books=books, book_index=index, anomalies=doubled(state.anomalies))
+    room = state._replace(books=books, anomalies=doubled(state.anomalies))
+    return rebuild_index(room, 2 * len(state.book_index))
+
+
+def rebuild_index(state: State, words: int) -> State:
+    """The state with a new index of so many words."""
+    index, books = np.zeros(words, np.int64), int(state.totals[Total.BOOKS])
+    table_kernels.rebuild_index(index, state.salt, state.books, books)
+    return state._replace(book_index=index)
 
 
 def doubled(array: NDArray[Any]) -> NDArray[Any]:

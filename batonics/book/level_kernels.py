@@ -36,6 +36,7 @@ from batonics.book.state import (
 )
 from batonics.book.table_kernels import find_level, ladder_base, shift_of
 from batonics.book.top_kernels import mark_changed
+from batonics.hash_kernels import read_salt
 from batonics.native import as_word, at, inlined, outlined
 
 # numba compiles a helper anew for each literal that it is given, but once for these.
@@ -184,7 +185,8 @@ def put_level(
     """Put the level of a top-of-book record, which counts no orders (rule 13), on an empty side."""
     levels, totals = state.levels, state.totals
     mask = len(levels) // SLOT_WORDS - 1
-    slot = find_level(levels, mask, shift_of(mask), key, (book << 1 | side) + 1)
+    salt = read_salt(state.salt)
+    slot = find_level(levels, mask, shift_of(mask), salt, key, (book << 1 | side) + 1)
     if slot < 0:
         slot = ~slot
         totals[T_LEVELS] += 1

@@ -45,6 +45,7 @@ from batonics.book.state import (
     State,
 )
 from batonics.book.table_kernels import SIZE_MASK, erase_order, find_level, find_order, ladder_base
+from batonics.hash_kernels import Salt
 from batonics.model.mbo import (
     ACTION_ADD,
     ACTION_MODIFY_PARTIAL,
@@ -57,12 +58,13 @@ from batonics.native import as_word, at, inlined, outlined
 
 
 class Tables(NamedTuple):
-    """Masks and shifts of the tables of orders and levels."""
+    """Masks, shifts and the salt of the tables of orders and levels."""
 
     order_mask: int
     order_shift: int
     level_mask: int
     level_shift: int
+    salt: Salt
 
 
 class Counts(NamedTuple):
@@ -154,7 +156,8 @@ def apply_cancel(
         else:
             if size > left:
                 count_anomaly(state, book, A_OVER_CANCEL)
-            erase_order(state.orders, tables.order_mask, tables.order_shift, held.base)
+            mask, shift = tables.order_mask, tables.order_shift
+            erase_order(state.orders, mask, shift, tables.salt, held.base)
             order_count -= 1
             size, count = left, ONE
         delta_count = take_from_level(
@@ -280,7 +283,8 @@ def move_order(
     old_level, old_size = held.packed >> 32, held.packed & SIZE_MASK
     if size > 0:
         key, owner = terms.price ^ -side, (book << 1 | side) + 1
-        new_level = find_level(state.levels, tables.level_mask, tables.level_shift, key, owner)
+        mask, shift = tables.level_mask, tables.level_shift
+        new_level = find_level(state.levels, mask, shift, tables.salt, key, owner)
         if new_level < 0:
             new_level = ~new_level
             level_count += 1
@@ -293,7 +297,8 @@ def move_order(
         )
     if size == 0:
         if held.is_live:
-            erase_order(orders, tables.order_mask, tables.order_shift, held.base)
+            mask, shift = tables.order_mask, tables.order_shift
+            erase_order(orders, mask, shift, tables.salt, held.base)
             order_count -= 1
     else:
         # Rule 10: to the back of the level, unless the order stays there and does not grow.

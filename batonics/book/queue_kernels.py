@@ -95,6 +95,7 @@ from batonics.book.rule_kernels import (
 )
 from batonics.book.state import DELTA_COUNT, DELTA_PRICE, DELTA_SIDE, DELTA_SIZE, DELTA_WORDS
 from batonics.book.table_kernels import find_book
+from batonics.hash_kernels import read_salt
 from batonics.model.mbo import (
     ACTION_ADD,
     ACTION_CANCEL,
@@ -245,7 +246,10 @@ def apply_add_or_modify(
         end_life(queues, out, id_shift, node, end, record.ts_event, record.ts_recv)
     add_node(queues, out, id_shift, record, side, price, size, censored)
     if len(out.changes) > 0 and queues.books[record.book * QUEUE_BOOK_WORDS + QB_SNAPSHOT_ORDERS]:
-        added = queues.ids[2 * find_id(queues.ids, id_shift, record.order_id, record.book) + 1]
+        added = queues.ids[
+            2 * find_id(queues.ids, id_shift, read_salt(queues.salt), record.order_id, record.book)
+            + 1
+        ]
         write_change(queues, out, record.row, added & 0xFFFFFFFF, as_word(KIND_APPEARED), size)
 
 
@@ -261,7 +265,7 @@ def apply_record(
 ) -> None:
     """Apply a record to the order that it names; its deltas are the words [own, end)."""
     ids, deltas, action = queues.ids, events.deltas, record.action
-    pair = find_id(ids, id_shift, record.order_id, record.book)
+    pair = find_id(ids, id_shift, read_salt(queues.salt), record.order_id, record.book)
     node = as_word(NO_NODE) if pair < 0 else ids[at(2 * pair + 1)] & 0xFFFFFFFF
     is_live = node != NO_NODE and queues.nodes[at(node * NODE_WORDS + N_LEVEL)] != NO_LEVEL
     if action == ACTION_FILL:
@@ -286,13 +290,13 @@ def fold_queues(events: QueueEvents, queues: Queues, out: QueueOutputs) -> None:
     """
     books, deltas, delta = queues.books, events.deltas, as_word(0)
     id_shift = id_shift_of(queues.ids)
-    index_mask = len(events.book_index) // 2 - 1
+    index_mask, book_salt = len(events.book_index) // 2 - 1, read_salt(events.book_salt)
     last_key, book = as_word(-1), as_word(0)
     for row in range(len(events.action)):
         key = as_word(events.publisher_id[at(row)]) << 32 | as_word(events.instrument_id[at(row)])
         if key != last_key:
             last_key = key
-            pair = find_book(events.book_index, index_mask, key)
+            pair = find_book(events.book_index, index_mask, book_salt, key)
             # `verify` folds with an engine that may be at fault: it may lack a book.
             book = as_word(-1) if pair < 0 else events.book_index[at(2 * pair + 1)] - 1
         if book < 0:
@@ -333,14 +337,16 @@ def fold_queues(events: QueueEvents, queues: Queues, out: QueueOutputs) -> None:
 
 
 @kernel
-def rebuild_ids(nodes: NDArray[np.int64], fresh: int, ids: NDArray[np.int64]) -> None:
+def rebuild_ids(
+    nodes: NDArray[np.int64], fresh: int, ids: NDArray[np.int64], salt_words: NDArray[np.uint64]
+) -> None:
     """Fill an empty table with the live nodes."""
-    id_shift = id_shift_of(ids)
+    id_shift, salt = id_shift_of(ids), read_salt(salt_words)
     for node in range(1, fresh):
         word = node * NODE_WORDS
         if nodes[word + N_SERIAL] > 0:
             order_id, book = nodes[word + N_ORDER_ID], nodes[word + N_BOOK]
-            pair = ~find_id(ids, id_shift, order_id, book)
+            pair = ~find_id(ids, id_shift, salt, order_id, book)
             ids[2 * pair], ids[2 * pair + 1] = order_id, book << 32 | node
 
 
@@ -349,15 +355,17 @@ def rebuild_queue_levels(
     old: NDArray[np.int64],
     new: NDArray[np.int64],
     totals: NDArray[np.int64],
+    salt_words: NDArray[np.uint64],
     nodes: NDArray[np.int64],
 ) -> None:
     """Copy the levels that have orders to a new table, and their new slots to these orders."""
+    salt = read_salt(salt_words)
     totals[QT_LEVELS] = 0
     for word in range(0, len(old), QUEUE_LEVEL_WORDS):
         node = old[word + QL_FIRST]
         if node == NO_NODE:
             continue
-        slot = find_queue_level(new, totals, old[word + QL_PRICE], old[word + QL_OWNER])
+        slot = find_queue_level(new, totals, salt, old[word + QL_PRICE], old[word + QL_OWNER])
         for field in range(QUEUE_LEVEL_WORDS):
             new[slot * QUEUE_LEVEL_WORDS + field] = old[word + field]
         while node != NO_NODE:

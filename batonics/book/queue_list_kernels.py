@@ -29,24 +29,21 @@ from batonics.book.queue_state import (
     QUEUE_LEVEL_WORDS,
     Queues,
 )
-from batonics.book.table_kernels import MIX_ID, MIX_OWNER, order_home
+from batonics.book.table_kernels import level_home, order_home, shift_of
+from batonics.hash_kernels import Salt
 from batonics.native import as_word, at, inlined, outlined
 
 
 @inlined
 def id_shift_of(ids: NDArray[np.int64]) -> int:
     """How far a hash is shifted down to a pair of the table of ids."""
-    shift, pairs = as_word(64), len(ids) // 2
-    while pairs > 1:
-        pairs >>= 1
-        shift -= 1
-    return shift
+    return shift_of(len(ids) // 2 - 1)
 
 
 @inlined
-def find_id(ids: NDArray[np.int64], id_shift: int, order_id: int, book: int) -> int:
+def find_id(ids: NDArray[np.int64], id_shift: int, salt: Salt, order_id: int, book: int) -> int:
     """The pair of an order; where it is not in the table, ~pair of the free one for it."""
-    mask, pair = len(ids) // 2 - 1, order_home(order_id, book, id_shift)
+    mask, pair = len(ids) // 2 - 1, order_home(order_id, book, id_shift, salt)
     while True:
         stored = ids[at(2 * pair + 1)]
         if stored == 0:
@@ -57,16 +54,16 @@ def find_id(ids: NDArray[np.int64], id_shift: int, order_id: int, book: int) -> 
 
 
 @outlined
-def erase_id(ids: NDArray[np.int64], id_shift: int, order_id: int, book: int) -> None:
+def erase_id(ids: NDArray[np.int64], id_shift: int, salt: Salt, order_id: int, book: int) -> None:
     """Free an order's pair, and shift back those after it that a search would no longer find."""
-    mask, hole = len(ids) // 2 - 1, find_id(ids, id_shift, order_id, book)
+    mask, hole = len(ids) // 2 - 1, find_id(ids, id_shift, salt, order_id, book)
     pair = hole
     while True:
         pair = (pair + 1) & mask
         stored = ids[at(2 * pair + 1)]
         if stored == 0:
             break
-        home = order_home(ids[at(2 * pair)], stored >> 32, id_shift)
+        home = order_home(ids[at(2 * pair)], stored >> 32, id_shift, salt)
         if ((pair - home) & mask) >= ((pair - hole) & mask):
             ids[at(2 * hole)], ids[at(2 * hole + 1)] = ids[at(2 * pair)], stored
             hole = pair
@@ -75,14 +72,11 @@ def erase_id(ids: NDArray[np.int64], id_shift: int, order_id: int, book: int) ->
 
 @outlined
 def find_queue_level(
-    levels: NDArray[np.int64], totals: NDArray[np.int64], price: int, owner: int
+    levels: NDArray[np.int64], totals: NDArray[np.int64], salt: Salt, price: int, owner: int
 ) -> int:
     """The slot of a level; where it is not in the table, a free one that it now takes."""
     mask = len(levels) // QUEUE_LEVEL_WORDS - 1
-    # As `level_home`, masked instead of shifted: the upper bits of the product are the good ones.
-    mixed = np.uint64(price) + np.uint64(owner) * MIX_OWNER
-    mixed = (mixed ^ mixed >> np.uint64(32)) * MIX_ID
-    slot = as_word(mixed >> np.uint64(32)) & mask
+    slot = level_home(price, owner, shift_of(mask), salt)
     while True:
         word = slot * QUEUE_LEVEL_WORDS
         stored = levels[at(word + QL_OWNER)]

@@ -94,6 +94,7 @@ from batonics.book.queue_state import (
     QueueOutputs,
     Queues,
 )
+from batonics.hash_kernels import read_salt
 from batonics.native import as_word, at, inlined, outlined
 
 
@@ -158,7 +159,9 @@ def add_node(
     word = node * NODE_WORDS
     for field in range(NODE_WORDS):
         nodes[at(word + field)] = 0
-    slot = find_queue_level(queues.levels, totals, price, (book << 1 | side) + 1)
+    slot = find_queue_level(
+        queues.levels, totals, read_salt(queues.salt), price, (book << 1 | side) + 1
+    )
     nodes[word + N_BOOK], nodes[word + N_ORDER_ID] = book, record.order_id
     nodes[word + N_SIDE], nodes[word + N_LEVEL] = side, slot
     nodes[word + N_PRICE] = nodes[word + N_FIRST_PRICE] = price
@@ -174,7 +177,7 @@ def add_node(
     nodes[word + N_SERIAL] = totals[QT_SERIAL]
     link(queues, node)
     add_to_sums(queues, node, as_word(1))
-    pair = ~find_id(queues.ids, id_shift, record.order_id, book)
+    pair = ~find_id(queues.ids, id_shift, read_salt(queues.salt), record.order_id, book)
     queues.ids[2 * pair], queues.ids[2 * pair + 1] = record.order_id, book << 32 | node
     if len(out.positions) > 0 and record.order_id == out.watched_id:
         queues.books[book * QUEUE_BOOK_WORDS + QB_WATCHED] = node
@@ -199,7 +202,7 @@ def end_life(
     if nodes[word + N_LEVEL] != NO_LEVEL:
         add_to_sums(queues, node, as_word(-1))
         unlink(queues, node)
-    erase_id(queues.ids, id_shift, nodes[word + N_ORDER_ID], book)
+    erase_id(queues.ids, id_shift, read_salt(queues.salt), nodes[word + N_ORDER_ID], book)
     if len(out.lives) > 0:
         to = totals[QT_LIVES] * NODE_WORDS
         for field in range(NODE_WORDS):
@@ -229,7 +232,10 @@ def end_level(
     queues: Queues, out: QueueOutputs, id_shift: int, price: int, owner: int, record: QueueRecord
 ) -> None:
     """End the lives of all orders of a level that a record clears."""
-    word = find_queue_level(queues.levels, queues.totals, price, owner) * QUEUE_LEVEL_WORDS
+    word = (
+        find_queue_level(queues.levels, queues.totals, read_salt(queues.salt), price, owner)
+        * QUEUE_LEVEL_WORDS
+    )
     while queues.levels[word + QL_FIRST] != NO_NODE:
         node = queues.levels[word + QL_FIRST]
         end_life(queues, out, id_shift, node, as_word(END_CLEARED), record.ts_event, record.ts_recv)
@@ -338,7 +344,9 @@ def modify_order(
         if price != nodes[word + N_PRICE]:
             nodes[word + N_PRICE] = price
             owner = (nodes[word + N_BOOK] << 1 | nodes[word + N_SIDE]) + 1
-            nodes[word + N_LEVEL] = find_queue_level(queues.levels, queues.totals, price, owner)
+            nodes[word + N_LEVEL] = find_queue_level(
+                queues.levels, queues.totals, read_salt(queues.salt), price, owner
+            )
         link(queues, node)
         nodes[word + N_REQUEUES] += 1
     add_to_sums(queues, node, as_word(1))

@@ -61,6 +61,7 @@ from batonics.book.queue_state import (
     QueueOutputs,
     Queues,
 )
+from batonics.hash_kernels import read_salt
 from batonics.native import as_word, outlined
 
 
@@ -68,7 +69,10 @@ from batonics.native import as_word, outlined
 def hold_level(queues: Queues, price: int, owner: int, record: QueueRecord) -> None:
     """Hold all orders of a level that a snapshot clears."""
     nodes, books, base = queues.nodes, queues.books, record.book * QUEUE_BOOK_WORDS
-    level = find_queue_level(queues.levels, queues.totals, price, owner) * QUEUE_LEVEL_WORDS
+    level = (
+        find_queue_level(queues.levels, queues.totals, read_salt(queues.salt), price, owner)
+        * QUEUE_LEVEL_WORDS
+    )
     while queues.levels[level + QL_FIRST] != NO_NODE:
         node = queues.levels[level + QL_FIRST]
         word = node * NODE_WORDS
@@ -139,7 +143,7 @@ def restate_order(
     old, pending = nodes[word + N_SIZE], nodes[word + N_PENDING]
     display_size, priority = display_size_of(nodes, node), nodes[word + N_PRIORITY]
     owner = (record.book << 1 | nodes[word + N_SIDE]) + 1
-    level = find_queue_level(queues.levels, queues.totals, price, owner)
+    level = find_queue_level(queues.levels, queues.totals, read_salt(queues.salt), price, owner)
     last = queues.levels[level * QUEUE_LEVEL_WORDS + QL_LAST]
     moved = price != nodes[word + N_PRICE] or size > display_size
     # Those that came or moved have a priority above all that are held.

@@ -273,6 +273,7 @@ class Queues(NamedTuple):
     levels: NDArray[np.int64]  # QUEUE_LEVEL_WORDS words a slot, a power of two of slots
     books: NDArray[np.int64]  # QUEUE_BOOK_WORDS words a book, numbered as the fold's
     totals: NDArray[np.int64]
+    salt: NDArray[np.uint64]  # of the tables of ids and levels (`hash_salt`)
 
 
 class QueueOutputs(NamedTuple):
@@ -300,3 +301,4 @@ class QueueEvents(NamedTuple):
     sequence: NDArray[np.uint32]
     deltas: NDArray[np.int64]  # len(Delta) words a delta, in order of rows
     book_index: NDArray[np.int64]  # `State.book_index`
+    book_salt: NDArray[np.uint64]  # `State.salt`

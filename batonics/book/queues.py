@@ -30,6 +30,7 @@ from batonics.book.queue_state import (
     QueueTotal,
 )
 from batonics.book.state import aligned_zeros, read_only
+from batonics.model.hash_salt import hash_salt
 from batonics.model.mbo import DayStart, MboBatch
 
 
@@ -81,6 +82,7 @@ class OrderQueues:
             levels=aligned_zeros(QUEUE_LEVEL_WORDS << 9),
             books=aligned_zeros(QUEUE_BOOK_WORDS << 6),
             totals=totals,
+            salt=hash_salt(),
         )
 
     @property
@@ -108,6 +110,7 @@ class OrderQueues:
             ts_recv=read_only(batch.ts_recv.view(np.int64)),
             deltas=read_only(deltas.reshape(-1)),
             book_index=read_only(engine.state.book_index),
+            book_salt=read_only(engine.state.salt),
             **{name: read_only(getattr(batch, name)) for name in _COLUMNS},
         )
         queue_kernels.fold_queues(events, self._queues, self._out)
@@ -159,12 +162,12 @@ class OrderQueues:
         live = int(totals[QueueTotal.LIVE]) + records
         if 4 * live > len(ids):
             ids = np.zeros(2 * _power_of_two(4 * live), np.int64)
-            queue_kernels.rebuild_ids(nodes, int(totals[QueueTotal.FRESH]), ids)
+            queue_kernels.rebuild_ids(nodes, int(totals[QueueTotal.FRESH]), ids, queues.salt)
         # A record may add a level; one that clears names levels that exist.
         if 2 * (totals[QueueTotal.LEVELS] + records) * QUEUE_LEVEL_WORDS > len(levels):
             taken = np.count_nonzero(levels[QueueLevel.FIRST :: QUEUE_LEVEL_WORDS])
             new = aligned_zeros(_power_of_two(4 * (int(taken) + records)) * QUEUE_LEVEL_WORDS)
-            queue_kernels.rebuild_queue_levels(levels, new, totals, nodes)
+            queue_kernels.rebuild_queue_levels(levels, new, totals, queues.salt, nodes)
             levels = new
         if book_count * QUEUE_BOOK_WORDS > len(books):
             books = _grown(books, 2 * book_count * QUEUE_BOOK_WORDS)

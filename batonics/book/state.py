@@ -42,6 +42,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from batonics.model.hash_salt import hash_salt
 from batonics.model.mbo import UNDEF_PRICE
 
 BLOCK = 32
@@ -204,6 +205,7 @@ class State(NamedTuple):
     run_slots: NDArray[np.int32]
     anomalies: NDArray[np.int64]  # len(Anomaly) words a book
     totals: NDArray[np.int64]
+    salt: NDArray[np.uint64]  # of the three tables (`hash_salt`)
 
 
 class Bbo(IntEnum):
@@ -388,4 +390,5 @@ def new_state() -> State:
         run_slots=np.zeros(1 << 12, np.int32),
         anomalies=np.zeros(64 * len(Anomaly), np.int64),
         totals=totals,
+        salt=hash_salt(),
     )

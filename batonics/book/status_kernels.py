@@ -20,6 +20,7 @@ from batonics.book.state import (
     STATUS_COLD,
 )
 from batonics.book.table_kernels import find_book
+from batonics.hash_kernels import read_salt
 from batonics.model.mbo import ACTION_CLEAR, F_MAYBE_BAD_BOOK, F_SNAPSHOT
 from batonics.native import as_word, at, inlined, kernel
 
@@ -69,6 +70,7 @@ def follow_statuses(
     day_starts: bool,
     books: NDArray[np.int64],
     index: NDArray[np.int64],
+    salt_words: NDArray[np.uint64],
     book_count: int,
     changes: NDArray[np.int64],
 ) -> tuple[int, int]:
@@ -79,11 +81,12 @@ def follow_statuses(
         day_starts: all books are cold before the batch, and open snapshots end (rule 21).
         books: BOOK_WORDS words a book, with room for a new one by each record.
         index: pairs of the books' keys and numbers (`find_book`), with the same room.
+        salt_words: the salt of the index.
         book_count: the number of books so far.
         changes: STATUS_CHANGE_WORDS words a change, to be filled; room for one for each book and
             two a record.
     """
-    n, mask = as_word(0), len(index) // 2 - 1
+    n, mask, salt = as_word(0), len(index) // 2 - 1, read_salt(salt_words)
     if day_starts:
         for book in range(book_count):
             books[at(book * BOOK_WORDS + B_SNAPSHOT_OPEN)] = 0
@@ -93,7 +96,7 @@ def follow_statuses(
         key = as_word(events.publisher_id[at(row)]) << 32 | as_word(events.instrument_id[at(row)])
         if key != last_key:
             last_key = key
-            pair = find_book(index, mask, key)
+            pair = find_book(index, mask, salt, key)
             if pair < 0:
                 index[2 * ~pair], index[2 * ~pair + 1] = key, book_count + 1
                 base = book_count * BOOK_WORDS

@@ -2,7 +2,8 @@
 
 The rule here: there is room. The host makes it before each call of the fold (`growth.py`).
 
-Probing is linear, at a load of at most one half. Erasing an order shifts the following ones back,
+Hashes are salted, so no data make the searches long. Probing is linear, at a load of at most one
+half. Erasing an order shifts the following ones back,
 so there are no tombstones. Levels are never erased one by one, since prices come back; rebuilding
 the table drops those that are in no run.
 """
@@ -30,13 +31,11 @@ from batonics.book.state import (
     O_PRIORITY,
     SLOT_WORDS,
 )
+from batonics.hash_kernels import Salt, mix, read_salt, slot_of, spread
 from batonics.native import as_word, at, inlined, kernel
 
 SIZE_MASK = 0xFFFFFFFF
 """The bits of `Order.PACKED` that hold the size."""
-# Odd 64-bit multipliers (golden ratio; xxHash's second prime): Knuth's multiplicative hashing.
-MIX_ID = np.uint64(0x9E3779B97F4A7C15)
-MIX_OWNER = np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 @inlined
@@ -55,21 +54,15 @@ def ladder_base(book: int, side: int) -> int:
 
 
 @inlined
-def order_home(order_id: int, book: int, shift: int) -> int:
+def order_home(order_id: int, book: int, shift: int, salt: Salt) -> int:
     """The slot where the search for an order begins."""
-    mixed = np.uint64(order_id) * MIX_ID + np.uint64(book) * MIX_OWNER
-    return as_word(mixed >> np.uint64(shift))
+    return slot_of(spread(order_id, book, salt), shift)
 
 
 @inlined
-def level_home(key: int, owner: int, shift: int) -> int:
-    """The slot where the search for a level begins.
-
-    Keys are multiples of a tick, so their upper bits are mixed into the lower ones.
-    """
-    mixed = np.uint64(key) + np.uint64(owner) * MIX_OWNER
-    mixed ^= mixed >> np.uint64(32)
-    return as_word((mixed * MIX_ID) >> np.uint64(shift))
+def level_home(key: int, owner: int, shift: int, salt: Salt) -> int:
+    """The slot where the search for a level begins."""
+    return slot_of(mix(key, owner, salt), shift)
 
 
 @inlined
@@ -87,7 +80,7 @@ def find_order(orders: NDArray[np.int64], mask: int, home: int, order_id: int, b
 
 
 @inlined
-def erase_order(orders: NDArray[np.int64], mask: int, shift: int, base: int) -> None:
+def erase_order(orders: NDArray[np.int64], mask: int, shift: int, salt: Salt, base: int) -> None:
     """Free the slot at a base, and shift back those after it that a search would no longer find."""
     hole = base // SLOT_WORDS
     slot = hole
@@ -97,7 +90,7 @@ def erase_order(orders: NDArray[np.int64], mask: int, shift: int, base: int) -> 
         owner = orders[at(word + O_OWNER)]
         if owner < 0:
             break
-        home = order_home(orders[at(word + O_ORDER_ID)], owner >> 1, shift)
+        home = order_home(orders[at(word + O_ORDER_ID)], owner >> 1, shift, salt)
         if ((slot - home) & mask) >= ((slot - hole) & mask):
             for field in range(SLOT_WORDS):
                 orders[at(hole * SLOT_WORDS + field)] = orders[at(word + field)]
@@ -106,13 +99,15 @@ def erase_order(orders: NDArray[np.int64], mask: int, shift: int, base: int) -> 
 
 
 @inlined
-def find_level(levels: NDArray[np.int64], mask: int, shift: int, key: int, owner: int) -> int:
+def find_level(
+    levels: NDArray[np.int64], mask: int, shift: int, salt: Salt, key: int, owner: int
+) -> int:
     """The slot of a level; where it is not in the table, ~slot of a free one that it now takes.
 
     A level that is new in the table has size and count 0 and is in no run. The caller counts it.
     `owner` is (book << 1 | side) + 1.
     """
-    slot = level_home(key, owner, shift)
+    slot = level_home(key, owner, shift, salt)
     while True:
         base = slot * SLOT_WORDS
         stored = levels[at(base + L_OWNER)]
@@ -126,9 +121,9 @@ def find_level(levels: NDArray[np.int64], mask: int, shift: int, key: int, owner
 
 
 @inlined
-def find_book(index: NDArray[np.int64], mask: int, key: int) -> int:
+def find_book(index: NDArray[np.int64], mask: int, salt: Salt, key: int) -> int:
     """The pair of a book's key in the index; where it is missing, ~pair of the free one for it."""
-    pair = as_word((np.uint64(key) * MIX_ID) >> np.uint64(32)) & mask
+    pair = as_word(mix(key, 0, salt) >> np.uint64(32)) & mask
     while True:
         stored = index[at(2 * pair + 1)]
         if stored == 0:
@@ -140,10 +135,15 @@ def find_book(index: NDArray[np.int64], mask: int, key: int) -> int:
 
 @kernel
 def rebuild_orders(
-    old: NDArray[np.int64], new: NDArray[np.int64], mask: int, shift: int, books: NDArray[np.int64]
+    old: NDArray[np.int64],
+    new: NDArray[np.int64],
+    mask: int,
+    shift: int,
+    salt_words: NDArray[np.uint64],
+    books: NDArray[np.int64],
 ) -> int:
     """Copy the live orders to a new table; how many there are."""
-    live = 0
+    live, salt = 0, read_salt(salt_words)
     for base in range(0, len(old), SLOT_WORDS):
         owner = old[base + O_OWNER]
         if owner < 0:
@@ -151,7 +151,7 @@ def rebuild_orders(
         if old[base + O_PRIORITY] < books[ladder_base(owner >> 1, owner & 1) + LADDER_FLOOR]:
             continue
         order_id = old[base + O_ORDER_ID]
-        home = order_home(order_id, owner >> 1, shift)
+        home = order_home(order_id, owner >> 1, shift, salt)
         to = ~find_order(new, mask, home, order_id, owner >> 1)
         for field in range(SLOT_WORDS):
             new[to + field] = old[base + field]
@@ -165,6 +165,7 @@ def rebuild_levels(
     new: NDArray[np.int64],
     mask: int,
     shift: int,
+    salt_words: NDArray[np.uint64],
     orders: NDArray[np.int64],
     books: NDArray[np.int64],
     book_count: int,
@@ -176,13 +177,14 @@ def rebuild_levels(
     Orders, runs and best levels then refer to the new slots. `moved` is scratch: a zero for each
     slot of the old table.
     """
+    salt = read_salt(salt_words)
     moved[NO_ASK] = NO_ASK
     taken = NO_ASK + 1
     for slot in range(NO_ASK + 1, len(old) // SLOT_WORDS):
         owner = old[slot * SLOT_WORDS + L_OWNER]
         if owner & 1 == 0 or owner < 0:
             continue
-        to = ~find_level(new, mask, shift, old[slot * SLOT_WORDS + L_KEY], owner >> 1)
+        to = ~find_level(new, mask, shift, salt, old[slot * SLOT_WORDS + L_KEY], owner >> 1)
         for field in range(SLOT_WORDS):
             new[to * SLOT_WORDS + field] = old[slot * SLOT_WORDS + field]
         moved[slot] = to
@@ -201,11 +203,16 @@ def rebuild_levels(
 
 
 @kernel
-def rebuild_index(index: NDArray[np.int64], books: NDArray[np.int64], book_count: int) -> None:
+def rebuild_index(
+    index: NDArray[np.int64],
+    salt_words: NDArray[np.uint64],
+    books: NDArray[np.int64],
+    book_count: int,
+) -> None:
     """Fill an empty index with the books' keys."""
-    mask = len(index) // 2 - 1
+    mask, salt = len(index) // 2 - 1, read_salt(salt_words)
     for book in range(book_count):
         key = books[book * BOOK_WORDS + B_KEY]
-        pair = ~find_book(index, mask, key)
+        pair = ~find_book(index, mask, salt, key)
         index[2 * pair] = key
         index[2 * pair + 1] = book + 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from inspect import unwrap
 from threading import Thread, Timer
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -59,6 +60,8 @@ def _interrupt_if_passed_on(_number: int, _frame: object) -> None:
 def _watch(reader: int) -> None:
     while numbers := os.read(reader, 64):
         for number in numbers:
-            if number in SIGNALS and signal.getsignal(number) is _answer:
+            handler = signal.getsignal(number)
+            # While a kernel is loaded there is another handler around ours (`held_interrupts.py`).
+            if number in SIGNALS and callable(handler) and unwrap(handler) is _answer:
                 _received.append(number)
                 os.kill(os.getpid(), signal.SIGINT)

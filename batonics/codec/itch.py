@@ -46,6 +46,7 @@ from batonics.codec.session_day import XNAS_PUBLISHER, day_bounds_ns
 from batonics.model.book_changes import BookChange
 from batonics.model.definitions import Definition
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError, UsageError
+from batonics.model.hash_salt import hash_salt
 from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP, MboBatch, empty_batch, slice_batch
 from batonics.model.record_columns import TableNotes
 from batonics.model.symbols import MappingInterval
@@ -119,6 +120,7 @@ class ItchDecoder:
             symbols=np.zeros(1 << 16, np.uint64),
             counts=np.zeros(256, np.int64),
             progress=np.zeros(PROGRESS_WORDS, np.int64),
+            salt=hash_salt(),
         )
         self._mappings: list[MappingInterval] = []
         self._mapped: set[int] = set()
@@ -325,7 +327,7 @@ class ItchDecoder:
     def _make_room(self) -> None:
         """Double the table of live orders."""
         orders = np.zeros(2 * len(self._state.orders), np.int64)
-        rebuild_orders(self._state.orders, orders)
+        rebuild_orders(self._state.orders, orders, self._state.salt)
         self._state = self._state._replace(orders=orders)
 
     def _skippable_bytes(self, data: NDArray[np.uint8], reason: int) -> int:

@@ -336,7 +336,7 @@ def parse_messages(
         MboBatch(*column_arrays),
     )
     others = OtherMessages(*other_arrays)
-    slots = slots_of(state.orders)
+    slots = slots_of(state.orders, state.salt)
     orders_max = len(state.orders) // (2 * ITCH_SLOT_WORDS) - 1
     position, other_count, ahead = start, 0, start
     for _ in range(AHEAD_MESSAGES):

@@ -1,4 +1,4 @@
-"""The live orders of an ITCH file: a hash table by reference number.
+"""The live orders of an ITCH file: a hash table by reference number, with a salted hash.
 
 The rule here: there is room. The decoder makes it before each pass (`itch.py`).
 
@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from batonics.hash_kernels import Salt, read_salt, slot_of, spread
 from batonics.model.mbo import SIDE_NONE, UNDEF_ORDER_SIZE
-from batonics.native import as_word, at, inlined, kernel, prefetch
+from batonics.native import at, inlined, kernel, prefetch
 
 ITCH_SLOT_WORDS = 4
 """Words of a slot."""
@@ -36,9 +37,6 @@ HAS_ENDED = 3
 """1: End of Messages has come. 2: a length of 0, too."""
 PROGRESS_WORDS = 4
 
-# Knuth's multiplicative hashing, by the golden ratio.
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-
 
 class ItchState(NamedTuple):
     """What is known of a file so far."""
@@ -47,13 +45,15 @@ class ItchState(NamedTuple):
     symbols: NDArray[np.uint64]  # (65536,): by stock locate the 8 bytes of the symbol; 0: none yet
     counts: NDArray[np.int64]  # (256,): good messages by type
     progress: NDArray[np.int64]  # (PROGRESS_WORDS,)
+    salt: NDArray[np.uint64]  # of the orders (`hash_salt`)
 
 
 class Slots(NamedTuple):
-    """The size of the table of orders."""
+    """The size and the salt of the table of orders."""
 
     mask: int
     shift: int
+    salt: Salt
 
 
 class ItchOrder(NamedTuple):
@@ -67,31 +67,31 @@ class ItchOrder(NamedTuple):
 
 
 @inlined
-def slots_of(orders: NDArray[np.int64]) -> Slots:
-    """The size of a table of orders."""
+def slots_of(orders: NDArray[np.int64], salt_words: NDArray[np.uint64]) -> Slots:
+    """The size and the salt of a table of orders."""
     mask = len(orders) // ITCH_SLOT_WORDS - 1
     bits = 0
     while mask >> bits:
         bits += 1
-    return Slots(mask, 64 - bits)
+    return Slots(mask, 64 - bits, read_salt(salt_words))
 
 
 @inlined
-def _home(reference: int, shift: int) -> int:
+def _home(reference: int, slots: Slots) -> int:
     """The slot where the search for an order begins."""
-    return as_word((np.uint64(reference) * _MIX) >> np.uint64(shift))
+    return slot_of(spread(reference, 0, slots.salt), slots.shift)
 
 
 @inlined
 def prefetch_order(orders: NDArray[np.int64], slots: Slots, reference: int) -> None:
     """Load the slot of an order ahead of its use."""
-    prefetch(orders, _home(reference, slots.shift) * ITCH_SLOT_WORDS)
+    prefetch(orders, _home(reference, slots) * ITCH_SLOT_WORDS)
 
 
 @inlined
 def _find(orders: NDArray[np.int64], slots: Slots, reference: int) -> int:
     """The base of an order; where it is not in the table, ~base of the free slot for it."""
-    slot = _home(reference, slots.shift)
+    slot = _home(reference, slots)
     while True:
         base = slot * ITCH_SLOT_WORDS
         if orders[at(base + _OWNER)] == _FREE:
@@ -155,7 +155,7 @@ def _erase(orders: NDArray[np.int64], slots: Slots, base: int) -> None:
         word = slot * ITCH_SLOT_WORDS
         if orders[at(word + _OWNER)] == _FREE:
             break
-        home = _home(orders[at(word + _REFERENCE)], slots.shift)
+        home = _home(orders[at(word + _REFERENCE)], slots)
         if ((slot - home) & slots.mask) >= ((slot - hole) & slots.mask):
             for field in range(ITCH_SLOT_WORDS):
                 orders[at(hole * ITCH_SLOT_WORDS + field)] = orders[at(word + field)]
@@ -164,9 +164,11 @@ def _erase(orders: NDArray[np.int64], slots: Slots, base: int) -> None:
 
 
 @kernel
-def rebuild_orders(old: NDArray[np.int64], new: NDArray[np.int64]) -> None:
+def rebuild_orders(
+    old: NDArray[np.int64], new: NDArray[np.int64], salt_words: NDArray[np.uint64]
+) -> None:
     """Copy the live orders to an empty table."""
-    slots = slots_of(new)
+    slots = slots_of(new, salt_words)
     for base in range(0, len(old), ITCH_SLOT_WORDS):
         if old[base + _OWNER] != _FREE:
             to = ~_find(new, slots, old[base + _REFERENCE])

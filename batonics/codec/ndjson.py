@@ -30,6 +30,7 @@ from batonics.codec.messages import OtherRecord
 from batonics.codec.ndjson_kernels import SymbolHash
 from batonics.codec.ndjson_ops import normalize_op
 from batonics.model.errors import BatonicsError, DamagedInputError, InputError, UsageError
+from batonics.model.hash_salt import hash_salt
 from batonics.model.mbo import (
     UNDEF_TIMESTAMP,
     MboBatch,
@@ -97,7 +98,10 @@ class NdjsonDecoder:
         self._fed = False
         self._failure: BatonicsError | None = None
         self._table = SymbolHash(
-            slots=np.zeros(64, np.int64), stop=np.zeros(33, np.int64), text=np.zeros(1024, np.uint8)
+            slots=np.zeros(64, np.int64),
+            stop=np.zeros(33, np.int64),
+            text=np.zeros(1024, np.uint8),
+            salt=hash_salt(),
         )
         self._fields = np.zeros(kernels.FIELDS, np.int64)
 
@@ -237,7 +241,7 @@ class NdjsonDecoder:
         """Give a symbol the next number, and make room as needed."""
         self.symbols.append(symbol.decode())
         number = len(self.symbols)
-        slots, stop, text = self._table
+        slots, stop, text, salt = self._table
         if number == len(stop):
             stop = np.concatenate([stop, stop])
         first = int(stop[number - 1])
@@ -248,7 +252,7 @@ class NdjsonDecoder:
         first_unplaced = number
         if 2 * number > len(slots):
             slots, first_unplaced = np.zeros(2 * len(slots), np.int64), 1
-        self._table = SymbolHash(slots, stop, text)
+        self._table = SymbolHash(slots, stop, text, salt)
         kernels.place_symbols(tuple(self._table), first_unplaced, number)
 
     def _take_batch(self) -> MboBatch:

@@ -82,6 +82,7 @@ class SymbolHash(NamedTuple):
     slots: NDArray[np.int64]  # symbol numbers, 0 in a free slot; a power of two, never full
     stop: NDArray[np.int64]
     text: NDArray[np.uint8]
+    salt: NDArray[np.uint64]  # (`hash_salt`)
 
 
 class Limits(NamedTuple):
@@ -325,11 +326,11 @@ def write_op(
 @kernel
 def find_symbol(data: NDArray[np.uint8], start: int, stop: int, symbols: SymbolHash) -> int:
     """The slot of the symbol `data[start:stop]`; where it is missing, the free one for it."""
-    slots = symbols.slots
-    digest = np.uint64(14695981039346656037)
+    slots, digest = symbols.slots, symbols.salt[1]
     for at in range(start, stop):
-        digest = (digest ^ np.uint64(data[at])) * np.uint64(1099511628211)
-    slot = int(np.int64(digest >> np.uint64(20))) & (len(slots) - 1)
+        digest = (digest ^ np.uint64(data[at])) * symbols.salt[0]
+        digest ^= digest >> np.uint64(32)
+    slot = int(np.int64(digest >> np.uint64(1))) & (len(slots) - 1)
     while slots[slot] != 0:
         first = symbols.stop[slots[slot] - 1]
         if symbols.stop[slots[slot]] - first == stop - start:

@@ -88,9 +88,14 @@ class Heatmap(NamedTuple):
         status: (columns,) the `Status` of the book at the end of the column, or `NO_BOOK`.
         best_bid: (columns,) the price of the best bid there, UNDEF_PRICE if there is none.
         best_ask: (columns,) the same of the best ask.
+        best_bid_size: (columns,) the size at the best bid there, 0 if there is none.
+        best_ask_size: (columns,) the same at the best ask.
+        buy_total: (columns,) the size of the trades in the column with side B, at any price.
+        sell_total: (columns,) the same with side A.
+        other_total: (columns,) the same without a side (N).
         bid_size: (columns, bands) the size of the bids in the band there.
         ask_size: (columns, bands) the size of the asks in the band there.
-        buy_volume: (columns, bands) the size of the trades in the column with side B.
+        buy_volume: (columns, bands) the size of those trades in the band with side B.
         sell_volume: (columns, bands) the same with side A.
         other_volume: (columns, bands) the same without a side (N).
     """
@@ -101,6 +106,11 @@ class Heatmap(NamedTuple):
     status: NDArray[np.int64]
     best_bid: NDArray[np.int64]
     best_ask: NDArray[np.int64]
+    best_bid_size: NDArray[np.int64]
+    best_ask_size: NDArray[np.int64]
+    buy_total: NDArray[np.int64]
+    sell_total: NDArray[np.int64]
+    other_total: NDArray[np.int64]
     bid_size: NDArray[np.int64]
     ask_size: NDArray[np.int64]
     buy_volume: NDArray[np.int64]
@@ -144,7 +154,7 @@ def make_heatmap(
     """
     ends, count = columns.ends(), columns.number
     status = np.empty(count, np.int64)
-    best = np.full((2, count), UNDEF_PRICE, np.int64)
+    best, best_sizes = np.full((2, count), UNDEF_PRICE, np.int64), np.zeros((2, count), np.int64)
     tick = 0
     for segment, first, stop in segments.of_columns(ends):
         at = np.searchsorted(segment.statuses["due_ns"], ends[first:stop], side="right") - 1
@@ -152,22 +162,26 @@ def make_heatmap(
         tick = math.gcd(tick, _common_step(segment))
         for start, sizes in _book_sizes(segment, ends[first:stop]):
             found = slice(first + start, first + start + len(sizes))
-            best[0, found], best[1, found] = _best_prices(segment, sizes)
+            bids = len(segment.bid_prices)
+            best[0, found], best_sizes[0, found] = _best_levels(
+                segment.bid_prices[::-1], sizes[:, :bids][:, ::-1]
+            )
+            best[1, found], best_sizes[1, found] = _best_levels(segment.ask_prices, sizes[:, bids:])
     tick = tick if 0 < tick <= _TICK_MAX else 1
     if price_range is None:
         bands = _choose_bands(best, rows, tick)
     else:
         bands = Bands.covering(*price_range, rows, tick)
-    grids = np.zeros((5, count, bands.number), np.int64)
+    grids, totals = np.zeros((5, count, bands.number), np.int64), np.zeros((3, count), np.int64)
     for segment, first, stop in segments.of_columns(ends):
-        _add_trades(grids[2:], segment.trades, columns, bands)
+        _add_trades(grids[2:], totals, segment.trades, columns, bands)
         places = [_find_bands(prices, bands) for prices in segment[:2]]
         for start, sizes in _book_sizes(segment, ends[first:stop]):
             found = slice(first + start, first + start + len(sizes))
             bids = len(segment.bid_prices)
             _add_bands(grids[0, found], sizes[:, :bids], *places[0])
             _add_bands(grids[1, found], sizes[:, bids:], *places[1])
-    return Heatmap(columns, bands, tick, status, *best, *grids)
+    return Heatmap(columns, bands, tick, status, *best, *best_sizes, *totals, *grids)
 
 
 def _book_sizes(
@@ -194,23 +208,16 @@ def _book_sizes(
         sizes, done = book[-1].copy(), chunk[-1]
 
 
-def _best_prices(
-    segment: BookSegment, sizes: NDArray[np.int64]
+def _best_levels(
+    prices: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The best bid and the best ask of each row of (times, levels) sizes."""
-    bids = len(segment.bid_prices)
-    has_bid, has_ask = sizes[:, :bids][:, ::-1] > 0, sizes[:, bids:] > 0
-    return (
-        _first_price(segment.bid_prices[::-1], has_bid),
-        _first_price(segment.ask_prices, has_ask),
-    )
-
-
-def _first_price(prices: NDArray[np.int64], has_size: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The price and the size of the best level of each row of (times, levels) sizes."""
     if len(prices) == 0:
-        return np.full(len(has_size), UNDEF_PRICE, np.int64)
-    found: NDArray[np.int64] = prices[has_size.argmax(axis=1)]
-    return np.where(has_size.any(axis=1), found, UNDEF_PRICE)
+        return np.full(len(sizes), UNDEF_PRICE, np.int64), np.zeros(len(sizes), np.int64)
+    best = (sizes > 0).argmax(axis=1)
+    size = sizes[np.arange(len(sizes)), best]
+    price: NDArray[np.int64] = prices[best]
+    return np.where(size > 0, price, UNDEF_PRICE), np.maximum(size, 0)
 
 
 def _common_step(segment: BookSegment) -> int:
@@ -259,13 +266,18 @@ def _add_bands(
 
 
 def _add_trades(
-    grids: NDArray[np.int64], trades: NDArray[np.void], columns: Columns, bands: Bands
+    grids: NDArray[np.int64],
+    totals: NDArray[np.int64],
+    trades: NDArray[np.void],
+    columns: Columns,
+    bands: Bands,
 ) -> None:
-    """Add trades to the grids of bought, sold and other volume."""
-    found = (trades["due_ns"] > columns.from_ns) & (trades["due_ns"] <= columns.to_ns)
-    found &= (trades["price"] >= bands.low) & (trades["price"] < bands.high)
-    column = (trades["due_ns"][found] - columns.from_ns - 1) // columns.column_ns
-    band = (trades["price"][found] - bands.low) // bands.height
-    side, size = trades["side"][found], trades["size"][found]
+    """Add trades to the grids of bought, sold and other volume, and to the totals of columns."""
+    trades = trades[(trades["due_ns"] > columns.from_ns) & (trades["due_ns"] <= columns.to_ns)]
+    column = (trades["due_ns"] - columns.from_ns - 1) // columns.column_ns
+    side, size = trades["side"], trades["size"]
     grid = np.where(side == SIDE_BID, 0, np.where(side == SIDE_ASK, 1, 2))
-    np.add.at(grids, (grid, column, band), size)
+    np.add.at(totals, (grid, column), size)
+    found = (trades["price"] >= bands.low) & (trades["price"] < bands.high)
+    band = (trades["price"][found] - bands.low) // bands.height
+    np.add.at(grids, (grid[found], column[found], band), size[found])

@@ -35,6 +35,7 @@ from batonics.book.table_kernels import (
     order_home,
     shift_of,
 )
+from batonics.hash_kernels import read_salt
 from batonics.native import as_word, at, inlined, kernel, outlined
 from batonics.reference.node_kernels import (
     W_BOOK_WORDS,
@@ -71,7 +72,7 @@ COMPARED_WORDS = 5
 def find_live_order(state: State, book: int, order_id: int) -> int:
     """The base of an order of the fold; -1 if it is in no book."""
     mask = len(state.orders) // SLOT_WORDS - 1
-    home = order_home(order_id, book, shift_of(mask))
+    home = order_home(order_id, book, shift_of(mask), read_salt(state.salt))
     base = find_order(state.orders, mask, home, order_id, book)
     if base < 0:
         return as_word(-1)
@@ -179,12 +180,12 @@ def compare_changes(state: State, witness: Witness, compared: NDArray[np.int64])
     A book in the middle of an event waits for the first check after it (rule 5). The words of
     `compared` grow; DIFFERING_KEY is the key of a book that differs.
     """
-    index_mask = len(state.book_index) // 2 - 1
+    index_mask, salt = len(state.book_index) // 2 - 1, read_salt(state.salt)
     for position in range(witness.totals[W_TOUCHED_BOOKS]):
         number = witness.touched_books[position]
         first = number * W_BOOK_WORDS
         witness.books[first + W_IN_CHECK] = 0
-        pair = find_book(state.book_index, index_mask, witness.books[first + W_KEY])
+        pair = find_book(state.book_index, index_mask, salt, witness.books[first + W_KEY])
         differing = compared[DIFFERING]
         if pair < 0:
             compared[DIFFERING], compared[DIFFERING_KEY] = (

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from batonics.model.hash_salt import hash_salt
 from batonics.model.mbo import DayStart, MboBatch
 from batonics.reference import node_kernels, witness_kernels
 from batonics.reference.node_kernels import (
@@ -109,6 +110,7 @@ class DerivedBooks:
             book_buckets=np.zeros(2 * SLICE_ROWS, np.int64),
             touched_books=np.zeros(2 * SLICE_ROWS, np.int64),
             totals=totals,
+            salt=hash_salt(),
         )
 
     @property
@@ -233,20 +235,21 @@ class DerivedBooks:
     def _grow_orders(self) -> None:
         orders = _grown_nodes(self.witness.orders, W_ORDER_WORDS)
         buckets = np.zeros(2 * len(self.witness.order_buckets), np.int64)
-        node_kernels.fill_buckets(orders, W_ORDER_WORDS, buckets)
+        node_kernels.fill_buckets(orders, W_ORDER_WORDS, self.witness.salt, buckets)
         self.witness = self.witness._replace(orders=orders, order_buckets=buckets)
 
     def _grow_levels(self) -> None:
         levels = _grown_nodes(self.witness.levels, W_LEVEL_WORDS)
         buckets = np.zeros(2 * len(self.witness.level_buckets), np.int64)
-        node_kernels.fill_buckets(levels, W_LEVEL_WORDS, buckets)
+        node_kernels.fill_buckets(levels, W_LEVEL_WORDS, self.witness.salt, buckets)
         self.witness = self.witness._replace(levels=levels, level_buckets=buckets)
 
     def _grow_books(self) -> None:
         witness = self.witness
         books = _with_zeros(witness.books)
         buckets = np.zeros(2 * len(witness.book_buckets), np.int64)
-        node_kernels.fill_book_buckets(books, int(witness.totals[W_BOOKS]), buckets)
+        count = int(witness.totals[W_BOOKS])
+        node_kernels.fill_book_buckets(books, count, witness.salt, buckets)
         self.witness = witness._replace(
             books=books,
             book_buckets=buckets,

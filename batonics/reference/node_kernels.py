@@ -60,12 +60,13 @@ class Witness(NamedTuple):
     book_buckets: NDArray[np.int64]
     touched_books: NDArray[np.int64]
     totals: NDArray[np.int64]
+    salt: NDArray[np.uint64]  # (`hash_salt`)
 
 
 @inlined
-def bucket_of(name: int, owner: int, buckets: int) -> int:
+def bucket_of(name: int, owner: int, salt: NDArray[np.uint64], buckets: int) -> int:
     """The bucket of an order's id and book, of a level's price and owner, or of a book's key."""
-    mixed = np.uint64(name) ^ (np.uint64(owner) << np.uint64(40))
+    mixed = np.uint64(name) * salt[0] + np.uint64(owner) * salt[1]
     mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_FIRST
     mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_SECOND
     return as_word((mixed ^ (mixed >> np.uint64(31))) & np.uint64(buckets - 1))
@@ -78,7 +79,7 @@ def bucket_of(name: int, owner: int, buckets: int) -> int:
 def find_witness_book(witness: Witness, key: int) -> int:
     """The number of a book, from 0; a new one has no records, and is cold."""
     books, buckets = witness.books, witness.book_buckets
-    bucket = bucket_of(key, 0, len(buckets))
+    bucket = bucket_of(key, 0, witness.salt, len(buckets))
     book = as_word(buckets[at(bucket)]) - 1
     while book >= 0:
         if books[at(book * W_BOOK_WORDS + W_KEY)] == key:
@@ -149,7 +150,7 @@ def take_node(totals: NDArray[np.int64], nodes: NDArray[np.int64], words: int, f
 def find_order_node(witness: Witness, order_id: int, book: int) -> int:
     """The node of an order that is in the book, or is touched; else 0."""
     orders, buckets = witness.orders, witness.order_buckets
-    node = as_word(buckets[at(bucket_of(order_id, book, len(buckets)))])
+    node = as_word(buckets[at(bucket_of(order_id, book, witness.salt, len(buckets)))])
     while node:
         base = node * W_ORDER_WORDS
         if orders[at(base + W_ID)] == order_id and orders[at(base + W_OWNER)] >> 1 == book:
@@ -163,7 +164,7 @@ def make_order_node(witness: Witness, order_id: int, book: int) -> int:
     """A new node of an order of size 0."""
     orders, buckets = witness.orders, witness.order_buckets
     node = take_node(witness.totals, orders, W_ORDER_WORDS, W_FRESH_ORDER)
-    base, bucket = node * W_ORDER_WORDS, bucket_of(order_id, book, len(buckets))
+    base, bucket = node * W_ORDER_WORDS, bucket_of(order_id, book, witness.salt, len(buckets))
     orders[at(base + W_ID)], orders[at(base + W_OWNER)] = order_id, book << 1
     orders[at(base + W_TOUCHED)], orders[at(base + W_SIZE)] = NOT_TOUCHED, 0
     orders[at(base + W_CHAIN)] = buckets[at(bucket)]
@@ -175,7 +176,7 @@ def make_order_node(witness: Witness, order_id: int, book: int) -> int:
 def level_node(witness: Witness, owner: int, price: int) -> int:
     """The node of a level, which is made if there is none."""
     levels, buckets = witness.levels, witness.level_buckets
-    bucket = bucket_of(price, owner, len(buckets))
+    bucket = bucket_of(price, owner, witness.salt, len(buckets))
     node = as_word(buckets[at(bucket)])
     while node:
         base = node * W_LEVEL_WORDS
@@ -298,12 +299,14 @@ def drop_node(
 
 
 @inlined
-def bucket_of_node(nodes: NDArray[np.int64], base: int, words: int, buckets: int) -> int:
+def bucket_of_node(
+    nodes: NDArray[np.int64], base: int, words: int, salt: NDArray[np.uint64], buckets: int
+) -> int:
     """The bucket of an order (`words` is W_ORDER_WORDS) or of a level."""
     owner = nodes[base + W_OWNER]
     if words == W_ORDER_WORDS:
         owner >>= 1
-    return bucket_of(nodes[base + W_ID], owner, buckets)
+    return bucket_of(nodes[base + W_ID], owner, salt, buckets)
 
 
 @outlined
@@ -330,7 +333,7 @@ def release_nodes(
         nodes[base + W_TOUCHED] = NOT_TOUCHED
         totals[W_TOUCHED_NODES] -= 1
         if nodes[base + used] == 0:
-            bucket = bucket_of_node(nodes, base, words, len(buckets))
+            bucket = bucket_of_node(nodes, base, words, witness.salt, len(buckets))
             drop_node(totals, nodes, buckets, words, node, bucket, fresh)
         node = following
 
@@ -360,22 +363,26 @@ def release_all(witness: Witness) -> None:
 
 
 @kernel
-def fill_buckets(nodes: NDArray[np.int64], words: int, buckets: NDArray[np.int64]) -> None:
+def fill_buckets(
+    nodes: NDArray[np.int64], words: int, salt: NDArray[np.uint64], buckets: NDArray[np.int64]
+) -> None:
     """Fill empty buckets with the orders (`words` is W_ORDER_WORDS) or the levels."""
     for node in range(1, len(nodes) // words):
         base = node * words
         if nodes[base + W_OWNER] == FREE_NODE:
             continue
-        bucket = bucket_of_node(nodes, base, words, len(buckets))
+        bucket = bucket_of_node(nodes, base, words, salt, len(buckets))
         nodes[base + W_CHAIN] = buckets[bucket]
         buckets[bucket] = node
 
 
 @kernel
-def fill_book_buckets(books: NDArray[np.int64], count: int, buckets: NDArray[np.int64]) -> None:
+def fill_book_buckets(
+    books: NDArray[np.int64], count: int, salt: NDArray[np.uint64], buckets: NDArray[np.int64]
+) -> None:
     """Fill empty buckets with the books."""
     for book in range(count):
         base = book * W_BOOK_WORDS
-        bucket = bucket_of(books[base + W_KEY], 0, len(buckets))
+        bucket = bucket_of(books[base + W_KEY], 0, salt, len(buckets))
         books[base + W_BOOK_CHAIN] = buckets[bucket]
         buckets[bucket] = book + 1

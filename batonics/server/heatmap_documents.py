@@ -22,6 +22,7 @@ from batonics.server.history_documents import Data
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 """The media type of Arrow IPC streams."""
 METADATA_KEY = b"batonics.heatmap"
+COLUMN_SIZES = ("best_bid_size", "best_ask_size", "buy_total", "sell_total", "other_total")
 GRIDS = ("bid_size", "ask_size", "buy_volume", "sell_volume", "other_volume")
 
 
@@ -47,11 +48,20 @@ HeatmapSpan = TypedDict("HeatmapSpan", {"from": str | None, "to": str | None})
 
 
 class HeatmapDocument(HeatmapHead, HeatmapSpan):
-    """A heatmap. `status` and the best prices have a value for each column, a grid has a list."""
+    """A heatmap.
+
+    A grid has a list for each column; all else that is a list has a value for each. The totals
+    count the trades at all prices, also those outside of the bands.
+    """
 
     status: list[str | None]
     best_bid_1e9: list[int | None]
     best_ask_1e9: list[int | None]
+    best_bid_size: list[int]
+    best_ask_size: list[int]
+    buy_total: list[int]
+    sell_total: list[int]
+    other_total: list[int]
     bid_size: list[list[int]]
     ask_size: list[list[int]]
     buy_volume: list[list[int]]
@@ -75,7 +85,7 @@ def heatmap_json(book: HeatmapBook, grid: Heatmap) -> bytes:
     document["status"] = _status_names(grid)
     document["best_bid_1e9"] = _known_prices(grid.best_bid)
     document["best_ask_1e9"] = _known_prices(grid.best_ask)
-    for name in GRIDS:
+    for name in (*COLUMN_SIZES, *GRIDS):
         document[name] = np.ascontiguousarray(getattr(grid, name))
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
@@ -91,6 +101,7 @@ def heatmap_arrow(book: HeatmapBook, grid: Heatmap) -> bytes:
         "best_bid_1e9": pa.array(_known_prices(grid.best_bid), pa.int64()),
         "best_ask_1e9": pa.array(_known_prices(grid.best_ask), pa.int64()),
     }
+    arrays |= {name: pa.array(getattr(grid, name)) for name in COLUMN_SIZES}
     for name in GRIDS:
         values = pa.array(np.ascontiguousarray(getattr(grid, name)).reshape(-1))
         arrays[name] = pa.FixedSizeListArray.from_arrays(values, type=band_list)

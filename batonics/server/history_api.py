@@ -212,9 +212,9 @@ class HistoryApi:
         moment, page = parse_moment(params, "at"), (parse_cursor(params), parse_limit(params))
         is_newest = parse_choice(params, "order", _ORDERS, "oldest") == "newest"
         if is_newest and span != (None, None):
-            raise ProblemError(400, "Which span?", "order=newest has at, and no from or to")
+            raise ProblemError(422, "Which span?", "order=newest has at, and no from or to")
         if not is_newest and "at" in params:
-            raise ProblemError(400, "Which span?", "at is for order=newest; give from and to")
+            raise ProblemError(422, "Which span?", "at is for order=newest; give from and to")
 
         def answer() -> RecordsPage:
             key = self._answers.find_key(name, publisher)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from tests.attack import (
     attack_checkpoints,
     attack_files,
+    attack_hashes,
     attack_live,
     attack_paths,
     attack_sql,
@@ -72,5 +73,12 @@ SUITES = (
         500,
         20_000,
         attack_checkpoints.run,
+    ),
+    Suite(
+        "hashes",
+        "order ids, prices and books that are chosen to collide in hash tables",
+        60,
+        5_000,
+        attack_hashes.run,
     ),
 )

@@ -122,7 +122,7 @@ def test_the_newest_trades_up_to_a_moment(server: Server, contract: dict[str, An
     step = server.get(f"/v1/next?symbol=SIM0&kind=event&from=record:{newest['record']}")
     assert step.status == 404
     for query in ("order=newest&from=2026-01-05", "at=2026-01-05", "order=oldest&at=record:1"):
-        assert server.get(f"/v1/trades?symbol=SIM0&{query}").status == 400
+        assert server.get(f"/v1/trades?symbol=SIM0&{query}").status == 422
 
 
 def test_a_span_of_records_has_its_beginning_and_not_its_end(server: Server) -> None:

@@ -28,9 +28,7 @@ def simulation(out: Path, *signals: str) -> Iterator[subprocess.Popen[bytes]]:
     )
     try:
         deadline = time.monotonic() + DEADLINE_S
-        # The system can crash a process that a signal interrupts while it loads compiled kernels
-        # (llvmlite), so it waits for the first bytes.
-        while not any(part.stat().st_size for part in out.parent.glob(".*.part")):
+        while not list(out.parent.glob(".*.part")):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -79,6 +77,39 @@ def test_a_signal_within_a_finaliser_is_not_lost() -> None:
         check=False,
     )
     assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
+
+
+WHILE_A_KERNEL_IS_LOADED = """
+import os, signal, time
+from batonics.cli.termination import pass_on_as_interrupts, received_signal
+from batonics.held_interrupts import hold_interrupts
+
+@hold_interrupts
+def load():
+    os.kill(os.getpid(), signal.SIGTERM)
+    while received_signal() is None:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    print("loaded")
+
+pass_on_as_interrupts()
+try:
+    load()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_signal_while_a_kernel_is_loaded_comes_after_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WHILE_A_KERNEL_IS_LOADED],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("loaded\ninterrupted\n", "", 0)
 
 
 def test_what_a_killed_command_left_goes_at_the_next_start(tmp_path: Path) -> None:

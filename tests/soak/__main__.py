@@ -22,6 +22,7 @@ from tests.support.sweep import SEED_VARIABLE, SHARE_VARIABLE
 
 RECORDS = 100_000_000
 KILLS = 10_000
+INTERRUPTS = 5_000
 KILLED_LEAST = 0.95
 """Of all mutants of the engine; of a few of them by chance fewer may be."""
 SHORT_LIVED = Path("/dev/shm")
@@ -50,6 +51,7 @@ def soaks(scale: float, seed: int) -> list[Soak]:
     every = max(1, round(1 / scale))
     mutants = max(1, round(len(sample(seed, 0)) * scale))
     kills = max(1, round(KILLS * scale))
+    interrupts = max(20, round(INTERRUPTS * scale))
     records = rows * len(PROFILES)
     least = ("--least", str(KILLED_LEAST)) if scale >= 1 else ()
     return [
@@ -83,6 +85,12 @@ def soaks(scale: float, seed: int) -> list[Soak]:
             ("-m", "tests.soak.soak_lake", str(kills), str(seed)),
             {"TMPDIR": str(SHORT_LIVED)} if os.access(SHORT_LIVED, os.W_OK) else {},
         ),
+        Soak(
+            "interrupts",
+            f"signals at random moments of loading kernels: {interrupts:,}",
+            ("-m", "tests.soak.soak_interrupts", str(interrupts), str(seed)),
+            {},
+        ),
     ]
 
 
@@ -90,7 +98,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--scale", type=float, default=1.0, help="1: the large tier")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", metavar="NAME", help="engine, sweeps, mutants or lake")
+    names = [soak.name for soak in soaks(1, 1)]
+    parser.add_argument("--only", metavar="NAME", help=", ".join(names))
     options = parser.parse_args()
     if not options.scale > 0:
         parser.error("--scale: expected more than 0")
@@ -98,7 +107,7 @@ def main() -> int:
         soak for soak in soaks(options.scale, options.seed) if options.only in (None, soak.name)
     ]
     if not chosen:
-        parser.error(f"--only {options.only}: expected engine, sweeps, mutants or lake")
+        parser.error(f"--only {options.only}: expected one of {', '.join(names)}")
     if DATA_VARIABLE not in os.environ:
         print(f"{DATA_VARIABLE} is not set: real files are left out", flush=True)
     ran_on = f"seed {options.seed}, commit {revision()}"

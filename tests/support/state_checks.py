@@ -1,7 +1,7 @@
 """What must be true of the state's arrays between two batches, whatever the records were.
 
 The rule: everything is recomputed here from the words alone, by numpy, with no kernel. Only the
-layout (`state.py`) and the two hash multipliers are taken from the engine.
+layout (`state.py`) and the salt of the hash tables are taken from the engine.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from batonics.book.state import (
     State,
     Total,
 )
-from batonics.book.table_kernels import MIX_ID, MIX_OWNER
 from batonics.model.mbo import UNDEF_PRICE
+from tests.support.salted_hashes import mixed_words, spread_words
 
 Words = NDArray[np.int64]
 
@@ -55,47 +55,44 @@ def check_state(state: State) -> None:
     levels = state.levels.reshape(-1, SLOT_WORDS)
 
     assert (books[:, Book.LAST_ROW] == -1).all(), "a row of a batch that is over"
-    _check_index(state.book_index.reshape(-1, 2), books[:, Book.KEY])
-    _check_order_table(orders, state.totals)
-    _check_level_table(levels, state.totals)
+    _check_index(state.book_index.reshape(-1, 2), books[:, Book.KEY], state.salt)
+    _check_order_table(orders, state.totals, state.salt)
+    _check_level_table(levels, state.totals, state.salt)
     _check_runs(state, ladders, levels)
     _check_queues(orders, levels, ladders, state.totals)
 
 
-def _check_index(index: Words, keys: Words) -> None:
+def _check_index(index: Words, keys: Words, salt: NDArray[np.uint64]) -> None:
     places = np.flatnonzero(index[:, 1])
     assert sorted(index[places, 1].tolist()) == list(range(1, len(keys) + 1)), "books in the index"
     assert (index[places, 0] == keys[index[places, 1] - 1]).all(), "keys in the index"
-    mixed = (keys.view(np.uint64) * MIX_ID) >> np.uint64(32)
+    mixed = mixed_words(keys, np.zeros_like(keys), salt) >> np.uint64(32)
     home = mixed.astype(np.int64) & (len(index) - 1)
     place_of = np.zeros(len(keys), np.int64)
     place_of[index[places, 1] - 1] = places
     _check_probing("book", index[:, 1] != 0, home, place_of)
 
 
-def _check_order_table(orders: Words, totals: Words) -> None:
+def _check_order_table(orders: Words, totals: Words, salt: NDArray[np.uint64]) -> None:
     taken = np.flatnonzero(orders[:, Order.OWNER] >= 0)
     assert len(taken) == totals[Total.ORDERS], "the count of order slots taken"
     book = orders[taken, Order.OWNER] >> 1
     assert book.size == 0 or book.max() < totals[Total.BOOKS], "an order of no book"
     names = np.stack([orders[taken, Order.ORDER_ID], book], axis=1)
     assert len(np.unique(names, axis=0)) == len(taken), "an order twice in the table"
-    mixed = orders[taken, Order.ORDER_ID].view(np.uint64) * MIX_ID
-    mixed += book.view(np.uint64) * MIX_OWNER
+    mixed = spread_words(orders[taken, Order.ORDER_ID], book, salt)
     _check_probing("order", orders[:, Order.OWNER] >= 0, _home(mixed, len(orders)), taken)
 
 
-def _check_level_table(levels: Words, totals: Words) -> None:
+def _check_level_table(levels: Words, totals: Words, salt: NDArray[np.uint64]) -> None:
     assert levels[: NO_ASK + 1].tolist() == NO_LEVELS, "the levels of an empty side"
     owner = levels[:, Level.OWNER]
     taken = np.flatnonzero(owner > 0)
     assert len(taken) + len(NO_LEVELS) == totals[Total.LEVELS], "the count of level slots taken"
     names = np.stack([levels[taken, Level.KEY], owner[taken] >> 1], axis=1)
     assert len(np.unique(names, axis=0)) == len(taken), "a level twice in the table"
-    mixed = levels[taken, Level.KEY].view(np.uint64)
-    mixed = mixed + (owner[taken] >> 1).view(np.uint64) * MIX_OWNER
-    mixed ^= mixed >> np.uint64(32)
-    _check_probing("level", owner != 0, _home(mixed * MIX_ID, len(levels)), taken)
+    mixed = mixed_words(levels[taken, Level.KEY], owner[taken] >> 1, salt)
+    _check_probing("level", owner != 0, _home(mixed, len(levels)), taken)
 
 
 def _home(mixed: NDArray[np.uint64], slots: int) -> Words:

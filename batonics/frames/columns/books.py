@@ -6,6 +6,8 @@ names them without importing it.
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
 from batonics.book.queue_state import LifeEnd
@@ -85,6 +87,7 @@ _WINDOW_COLUMNS = {
 }
 
 
+@cache
 def depth_schema(depth: int) -> pl.Schema:
-    """The schema of frames of depth."""
+    """The schema of frames of depth. It is made once for each depth, and nobody changes it."""
     return pl.Schema(_WINDOW_COLUMNS | dict.fromkeys(level_column_names(depth), pl.Int64()))

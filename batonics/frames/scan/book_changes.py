@@ -15,6 +15,7 @@ from batonics.book.state import BOOK_WORDS, read_only
 from batonics.book.status_kernels import STATUS_CHANGE_WORDS, StatusEvents, follow_statuses
 from batonics.book.table_kernels import rebuild_index
 from batonics.model.book_changes import BookChange, BookChanges
+from batonics.model.hash_salt import hash_salt
 from batonics.model.mbo import Action, DayStart, Flag, MboBatch, record_keys, split_batches
 
 NO_VALUE = -1
@@ -97,6 +98,7 @@ class BookStatusTracker:
     def __init__(self) -> None:
         self.changes = BookChanges()
         self._books, self._index = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._salt = hash_salt()
         self._count = 0
         self._day_starts = False
 
@@ -123,6 +125,7 @@ class BookStatusTracker:
             day_starts,
             self._books,
             self._index,
+            self._salt,
             self._count,
             changes.reshape(-1),
         )
@@ -139,7 +142,7 @@ class BookStatusTracker:
         known = self._count * BOOK_WORDS
         books[:known] = self._books[:known]
         self._books, self._index = books, np.zeros(2 << (2 * room).bit_length(), np.int64)
-        rebuild_index(self._index, books, self._count)
+        rebuild_index(self._index, self._salt, books, self._count)
 
 
 _ROWS = 1 << 15

@@ -19,7 +19,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from batonics.frames.scan.mbo_scan import batches_of, facts_of, scan_batches
 from batonics.frames.scan.sources import Projection, frame_source, pull_frames
@@ -43,7 +45,7 @@ class RowInterval(NamedTuple):
     length_ns: int
     ends: bool
 
-    def bounds(self, time_ns: pl.Series) -> tuple[pl.Series, pl.Series]:
+    def bounds(self, time_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The first and the last nanosecond of the interval of each time."""
         if self.ends:
             return time_ns - (self.length_ns - 1), time_ns
@@ -88,12 +90,16 @@ class CompleteIntervals:
             return pl.repeat(value=False, n=frame.height, dtype=pl.Boolean, eager=True).alias(
                 COMPLETE
             )
-        # Series, not expressions: a query for each frame costs more than making its rows.
-        first_ns, last_ns = self._interval.bounds(frame.get_column(time).to_physical())
+        # Arrays, not expressions: a query for each frame costs more than making its rows.
+        times = frame.get_column(time)
+        known = times.to_physical().fill_null(0) if times.null_count() else times
+        first_ns, last_ns = self._interval.bounds(known.to_numpy().view(np.int64))
         is_covered = (first_ns >= from_ns) & (last_ns <= until_ns)
         for day in days_between(self._doubtful_days, from_ns, until_ns):
             is_covered &= (last_ns < day.start_ns) | (first_ns >= day.end_ns)
-        return is_covered.fill_null(value=False).alias(COMPLETE)
+        if times.null_count():
+            is_covered &= times.is_not_null().to_numpy()
+        return pl.Series(COMPLETE, is_covered)
 
 
 def with_complete(

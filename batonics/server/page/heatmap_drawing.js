@@ -1,5 +1,6 @@
-/** Draws a grid on a canvas: cells, best prices, trades, axes. It keeps nothing. */
+/** Draws a grid on a canvas: cells, best prices, trades, axes, lanes. It keeps nothing. */
 
+import { drawLanes, makeLanes, volumeProfile } from "./lanes.js";
 import { alignPrices, formatPrice, parsePrice, parseTime } from "./values.js";
 
 /** @typedef {import("./types.js").Heatmap} Heatmap */
@@ -8,6 +9,8 @@ import { alignPrices, formatPrice, parsePrice, parseTime } from "./values.js";
 export const MARGIN = { right: 72, bottom: 20 };
 const STRIP = 5; // height of the strip of statuses above the cells
 const TRADE_RADIUS = 9;
+const LANES_SHARE = 0.28; // of the height
+const PROFILE_SHARE = 0.12; // of the width, for the longest bar
 const PRICE_LABELS = 10;
 const TIME_LABELS = 6;
 const STATUS_VARIABLES = /** @type {Record<string, string>} */ ({ synced: "--good" });
@@ -26,16 +29,20 @@ export function drawHeatmap(canvas, grid, now) {
   if (!context || width <= MARGIN.right || height <= MARGIN.bottom + STRIP) return;
   context.scale(ratio, ratio);
   const theme = getComputedStyle(canvas);
-  const plot = { width: width - MARGIN.right, height: height - MARGIN.bottom - STRIP };
+  const lanes = Math.round((height - MARGIN.bottom) * LANES_SHARE);
+  const plot = { width: width - MARGIN.right, height: height - MARGIN.bottom - STRIP - lanes };
   context.imageSmoothingEnabled = false;
   context.drawImage(drawCells(grid, theme), 0, STRIP, plot.width, plot.height);
   const scales = makeScales(grid, plot);
   drawStatuses(context, grid, scales, theme);
+  drawProfile(context, grid, scales, theme);
   drawBest(context, grid.best_bid_1e9, scales, theme.getPropertyValue("--bid"));
   drawBest(context, grid.best_ask_1e9, scales, theme.getPropertyValue("--ask"));
   drawTrades(context, grid, scales, theme);
   drawAxes(context, grid, scales, theme);
-  if (now !== null) drawNow(context, grid, scales, now, theme);
+  const top = STRIP + plot.height + MARGIN.bottom;
+  drawLanes(context, makeLanes(grid), { top, width: plot.width, height: lanes }, theme);
+  if (now !== null) drawNow(context, grid, { width: plot.width, height }, now, theme);
 }
 
 /**
@@ -97,16 +104,16 @@ function drawCells(grid, theme) {
 }
 
 /**
- * The strength of a size from 0 to 1: logarithmic, and full from the 99th percentile on, so that
- * one large order does not make all others pale.
+ * The strength of a size from 0 to 1: full from the 99th percentile on, so that one large order
+ * does not make all others pale.
  * @param {number[][]} sizes
  * @returns {(size: number) => number}
  */
 export function makeStrength(sizes) {
   const standing = sizes.flatMap((column) => column.filter((size) => size > 0));
   standing.sort((a, b) => a - b);
-  const full = Math.log1p(standing[Math.floor(standing.length * 0.99)] ?? 1);
-  return (size) => (size > 0 ? Math.min(1, 0.08 + (0.92 * Math.log1p(size)) / full) : 0);
+  const full = standing[Math.floor(standing.length * 0.99)] ?? 1;
+  return (size) => (size > 0 ? Math.min(1, 0.08 + 0.92 * (size / full) ** 0.7) : 0);
 }
 
 /**
@@ -121,6 +128,26 @@ function drawStatuses(context, grid, scales, theme) {
     context.fillStyle = theme.getPropertyValue(STATUS_VARIABLES[status] ?? "--doubt");
     context.fillRect(scales.x(column), 0, scales.column + 0.5, STRIP - 2);
   });
+}
+
+/**
+ * The volume of each row, as bars from the right.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Heatmap} grid
+ * @param {Scales} scales
+ * @param {CSSStyleDeclaration} theme
+ */
+function drawProfile(context, grid, scales, theme) {
+  const profile = volumeProfile(grid);
+  const longest = Math.max(1, ...profile);
+  context.fillStyle = theme.getPropertyValue("--text");
+  context.globalAlpha = 0.35;
+  profile.forEach((size, row) => {
+    const length = (size / longest) * scales.width * PROFILE_SHARE;
+    const y = STRIP + scales.height - (row + 1) * scales.row;
+    context.fillRect(scales.width - length, y, length, Math.max(1, scales.row - 1));
+  });
+  context.globalAlpha = 1;
 }
 
 /**
@@ -234,16 +261,16 @@ function labelOfTime(ns, length) {
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {Heatmap} grid
- * @param {Scales} scales
+ * @param {{width: number, height: number}} place
  * @param {bigint} now
  * @param {CSSStyleDeclaration} theme
  */
-function drawNow(context, grid, scales, now, theme) {
+function drawNow(context, grid, { width, height }, now, theme) {
   const from = parseTime(grid.from ?? "");
-  const x = (Number(now - from) / (grid.columns * grid.column_ns)) * scales.width;
-  if (x < 0 || x > scales.width) return;
+  const x = (Number(now - from) / (grid.columns * grid.column_ns)) * width;
+  if (x < 0 || x > width) return;
   context.fillStyle = theme.getPropertyValue("--text");
-  context.fillRect(Math.min(x, scales.width - 1), 0, 1, scales.height + STRIP);
+  context.fillRect(Math.min(x, width - 1), 0, 1, height);
 }
 
 /**

@@ -27,7 +27,8 @@ export class OrderPanel {
   show(document) {
     const lives = document?.orders ?? [];
     const warnings = (document?.warnings ?? []).map((text) => make("p", "warning", text));
-    this.panel.replaceChildren(...warnings, ...lives.map((life) => this.drawLife(life)));
+    const at = document?.at ?? document?.data.until ?? null;
+    this.panel.replaceChildren(...warnings, ...lives.map((life) => this.drawLife(life, at)));
   }
 
   /** @param {string} text */
@@ -37,16 +38,17 @@ export class OrderPanel {
 
   /**
    * @param {OrderLife} life
+   * @param {string | null} at the time that is shown
    * @returns {HTMLElement}
    */
-  drawLife(life) {
+  drawLife(life, at) {
     const more = life.more_records
       ? [make("p", "warning", `${life.more_records} further records are not shown.`)]
       : [];
     return make(
       "article",
       "",
-      make("p", "", describe(life)),
+      make("p", "", describe(life, at)),
       ...doubts(life).map((text) => make("p", "warning", text)),
       make("ol", "records", ...life.records.map((record) => this.drawRecord(record))),
       ...more,
@@ -74,24 +76,37 @@ export class OrderPanel {
  */
 function doubts(life) {
   const texts = life.warnings.length ? [`Its book is ${life.warnings.join(", ")}.`] : [];
-  if (life.priority !== "fifo") texts.push("Its venue may not fill the orders of a price by time.");
+  if (life.priority !== "fifo") {
+    texts.push(`The order of filling is not known: ${life.priority_rule}.`);
+  }
   return texts;
+}
+
+/**
+ * Why an order is no longer in the book, by its last record so far.
+ * @param {OrderLife} life
+ * @returns {string}
+ */
+export function howItLeft({ records, more_records: more }) {
+  const last = records.at(-1);
+  if (!last || more > 0) return "";
+  if (last.action !== "C") return "No record of its own removes it: a clear or a snapshot has.";
+  const isFilled = records.some((one) => one.action === "F" && one.ts_event === last.ts_event);
+  return isFilled ? "It was filled." : "It was cancelled.";
 }
 
 /**
  * What an order is at the moment, in one sentence.
  * @param {OrderLife} life
+ * @param {string | null} at
  * @returns {string}
  */
-function describe(life) {
+function describe(life, at) {
   const name = `${life.symbol ?? life.instrument_id} order ${life.order_id}`;
-  if (!life.is_live) return `${name} is not in the book at this moment.`;
+  if (!life.is_live) return `${name} is not in the book at this moment. ${howItLeft(life)}`;
   const side = life.side === "A" ? "sells" : "buys";
   const ahead = life.ahead ? `${life.ahead.orders} orders of ${life.ahead.size} in all` : "unknown";
-  const [first, last] = [life.records[0]?.ts_recv, life.records.at(-1)?.ts_recv];
-  const span = first && last ? formatSpan(parseTime(last) - parseTime(first)) : "unknown";
-  return (
-    `${name} ${side} ${life.size} at ${life.price}. Ahead of it: ${ahead}.` +
-    ` From its first record to its last: ${span}.`
-  );
+  const first = life.records[0]?.ts_recv;
+  const age = at && first ? formatSpan(parseTime(at) - parseTime(first)) : "unknown";
+  return `${name} ${side} ${life.size} at ${life.price}. Ahead of it: ${ahead}. Age: ${age}.`;
 }

@@ -22,9 +22,12 @@
  *   is_live: boolean, side: string | null, price: string | null, size: number | null,
  *   ahead: {orders: number, size: number} | null, records: RecordRow[],
  *   more_records: number}} OrderLife
- * @typedef {{at: string | null, warnings: string[], orders: OrderLife[]}} OrdersDocument
+ * @typedef {{at: string | null, data: DataSpan, warnings: string[],
+ *   orders: OrderLife[]}} OrdersDocument
  * @typedef {{symbol: string | null, warnings: string[], from: string | null, to: string | null,
  *   columns: number, column_ns: number, rows: number, low: string | null, row_1e9: number,
+ *   tick_1e9: number, best_bid_size: number[], best_ask_size: number[], buy_total: number[],
+ *   sell_total: number[], other_total: number[],
  *   status: (string | null)[], best_bid_1e9: (number | null)[], best_ask_1e9: (number | null)[],
  *   bid_size: number[][], ask_size: number[][], buy_volume: number[][], sell_volume: number[][],
  *   other_volume: number[][]}} Heatmap

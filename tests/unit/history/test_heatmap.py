@@ -57,12 +57,13 @@ def check_grid(history: FileHistory, key: int, grid: Heatmap) -> None:
         book = keys.index((key >> 32, key & 0xFFFFFFFF))
         assert grid.status[column] == engine.status_numbers()[book], column
         levels = engine.levels(book)
-        for side, cells, best in (
-            (0, grid.bid_size[column], grid.best_bid[column]),
-            (1, grid.ask_size[column], grid.best_ask[column]),
+        for side, cells, best, best_size in (
+            (0, grid.bid_size[column], grid.best_bid[column], grid.best_bid_size[column]),
+            (1, grid.ask_size[column], grid.best_ask[column], grid.best_ask_size[column]),
         ):
             price, size = levels.price[levels.side == side], levels.size[levels.side == side]
             assert best == (price[0] if len(price) else UNDEF_PRICE), column
+            assert best_size == (size[0] if len(size) else 0), column
             assert cells.tolist() == by_band(grid.bands, price, size), column
 
 
@@ -78,18 +79,23 @@ def check_trades(paths: list[Path], key: int, grid: Heatmap) -> int:
     """Compare the volumes with a sum over the records; the sum of all."""
     columns, bands, due_ns = grid.columns, grid.bands, -1
     expected = np.zeros((3, columns.number, bands.number), np.int64)
+    totals = np.zeros((3, columns.number), np.int64)
     for batch in MboStream(paths).batches():
         times = due_times(batch, due_ns)
         due_ns = int(times[-1])
         found = np.flatnonzero((batch.action == ACTION_TRADE) & (record_keys(batch) == key))
         for row in found.tolist():
             time_ns, price = int(times[row]), int(batch.price[row])
-            if columns.from_ns < time_ns <= columns.to_ns and bands.low <= price < bands.high:
-                side = {SIDE_BID: 0, SIDE_ASK: 1}.get(int(batch.side[row]), 2)
-                column = (time_ns - columns.from_ns - 1) // columns.column_ns
+            if not columns.from_ns < time_ns <= columns.to_ns:
+                continue
+            side = {SIDE_BID: 0, SIDE_ASK: 1}.get(int(batch.side[row]), 2)
+            column = (time_ns - columns.from_ns - 1) // columns.column_ns
+            totals[side, column] += batch.size[row]
+            if bands.low <= price < bands.high:
                 expected[side, column, (price - bands.low) // bands.height] += batch.size[row]
     volumes = [grid.buy_volume, grid.sell_volume, grid.other_volume]
     assert np.array_equal(volumes, expected)
+    assert np.array_equal([grid.buy_total, grid.sell_total, grid.other_total], totals)
     return int(expected.sum())
 
 
