@@ -6,13 +6,13 @@ status. The R of a cold or stale book has F_MAYBE_BAD_BOOK.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
-from batonics.book.state import Status
+from batonics.book.state import BOOK_WORDS, Book, Status
 from batonics.model.mbo import (
     F_BAD_TS_RECV,
     F_LAST,
@@ -45,9 +45,34 @@ def snapshot_records(engine: BookEngine, ts_recv: int) -> MboBatch:
     return concat_batches(books) if books else empty_batch(0)
 
 
-def _books(engine: BookEngine, ts_recv: int) -> Iterator[MboBatch]:
-    statuses, seen = engine.statuses(), engine.last_seen()
-    for book, (publisher_id, instrument_id) in enumerate(engine.keys()):
+def copy_book(engine: BookEngine, book: int) -> BookEngine:
+    """An engine with one book of another, which goes on as it would there.
+
+    Its priorities are others, in the same order. It counts no falling `ts_recv`.
+
+    Args:
+        engine: the books.
+        book: the number of the book.
+    """
+    (rows,) = _books(engine, 0, [book])
+    copied = BookEngine()
+    copied.backwards_ns_max = None
+    copied.fold(rows)
+    words = engine.state.books[book * BOOK_WORDS : (book + 1) * BOOK_WORDS]
+    for word in (Book.STATUS, Book.SNAPSHOT_OPEN, Book.EVENTS):
+        copied.state.books[word] = words[word]
+    copied.anomalies()[0] = engine.anomalies()[book]
+    copied.last_seen()[0] = engine.last_seen()[book]
+    return copied
+
+
+def _books(
+    engine: BookEngine, ts_recv: int, books: Iterable[int] | None = None
+) -> Iterator[MboBatch]:
+    """The records of books by their numbers, by default of all."""
+    statuses, seen, keys = engine.statuses(), engine.last_seen(), engine.keys()
+    for book in range(len(keys)) if books is None else books:
+        publisher_id, instrument_id = keys[book]
         side, price, size, order_id, tob = _resting(engine, book)
         rows = empty_batch(1 + len(side))
         for column in rows:

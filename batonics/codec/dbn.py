@@ -16,8 +16,8 @@ Only the metadata, and a record that a chunk cuts in two, are copied before they
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Generator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,18 +53,15 @@ from batonics.codec.record_kernels import (
     RecordFormat,
     decode_records,
 )
-from batonics.model.errors import BatonicsError, DamagedInputError, InputError, UsageError
+from batonics.codec.stream_decoder import Bytes, StreamDecoder, as_read_only
+from batonics.model.errors import BatonicsError, DamagedInputError, UsageError
 from batonics.model.mbo import (
     RTYPE_MBO,
     Action,
     MboBatch,
-    empty_batch,
     records_from_batch,
-    slice_batch,
 )
 from batonics.settings.table import INPUT_DEFAULTS
-
-Bytes = bytes | bytearray | memoryview | NDArray[np.uint8]
 
 METADATA_BYTES_MAX = INPUT_DEFAULTS.metadata_bytes_max
 """Longer metadata is refused, unless the caller has another limit."""
@@ -89,21 +86,18 @@ class _StreamEnd(NamedTuple):
     others: int
 
 
-class DbnDecoder:
+class DbnDecoder(StreamDecoder):
     """Decodes one DBN stream, or a fragment of one (records only, read as version 3).
 
     Several streams behind each other (`cat a.dbn b.dbn`) are decoded one after the other.
 
-    Feed it the stream in chunks of any size, exhausting each `feed`, then TRAILER, then `close` it.
-    The arrays of a batch are reused by the next one, or by a later one (`buffers`).
+    See `StreamDecoder`.
 
     Args:
-        batch_rows: the greatest number of rows of a batch.
-        buffers: sets of arrays that are used in turn: so many batches stay valid.
+        batch_rows, buffers, source: as of `StreamDecoder`.
         skip_bad: whether a record with a bad action, side, rtype or text is counted and skipped
             instead of refused. A wrong length is always refused, since the next record cannot be
             found.
-        source: a name for error messages.
         metadata_bytes_max: longer metadata is refused unread.
         file_bytes: the size of the file that the stream is; None where it is not known. Metadata
             may then be as long as the file, whatever `metadata_bytes_max` is.
@@ -115,17 +109,9 @@ class DbnDecoder:
         files: number of streams whose records have begun. A batch, which may be empty, is yielded
             at the end of each but the last.
         version: DBN version of the records.
-        records: whole records so far, of every kind, skipped ones included.
-        rows: MBO rows decoded.
-        byte_offset: the offset of the next record.
-        skipped: bad records skipped (only with `skip_bad`).
-        other_records: records that are not MBO, in order. The caller clears the list after each
-            batch and after the last one. At most OTHERS_MAX are added before a batch, which may be
-            empty, is yielded.
+        other_records: records that are not MBO. At most OTHERS_MAX are added before a batch, which
+            may be empty, is yielded.
     """
-
-    TRAILER = b""
-    """What is fed after the last chunk: nothing."""
 
     _frame_bytes = 0
 
@@ -141,88 +127,39 @@ class DbnDecoder:
         schema: int | None = SCHEMA_MBO,
         ends_at_error: bool = False,
     ) -> None:
-        if batch_rows < 1 or buffers < 1:
-            raise UsageError(f"batch_rows is {batch_rows}, buffers {buffers}, expected 1 or more")
-        self.metadata: Metadata | None = None
+        super().__init__(batch_rows=batch_rows, buffers=buffers, skip_bad=skip_bad, source=source)
         self.files = 0
         self.version = LATEST_VERSION
-        self.records = 0
-        self.rows = 0
-        self.byte_offset = 0
-        self.skipped = 0
-        self.other_records: list[OtherRecord] = []
-        self._skip_bad = skip_bad
-        self._source = source
         self._metadata_bytes_max, self._file_bytes = metadata_bytes_max, file_bytes
         self._schema = schema
         self._ends_at_error = ends_at_error
-        self._buffers = [empty_batch(batch_rows) for _ in range(buffers)]
-        # Batches are read-only views, so kernels that require such arrays take them as they are.
-        self._views = [MboBatch._make(_read_only(c) for c in buffer) for buffer in self._buffers]
-        self._columns = self._buffers[0]
-        self._row = 0
         self._others = OtherPositions(
             np.empty(OTHERS_MAX, np.int64), np.empty(OTHERS_MAX, np.int64)
         )
-        # The first bytes of the stream until its records begin, then of a record that is cut.
-        self._head = bytearray()
+        # `_head` has the first bytes of the stream until its records begin, too.
         self._in_records = False
         self._format = self._record_format(LATEST_VERSION, ts_out=False)
-        self._failure: BatonicsError | None = None
 
-    def feed(self, data: Bytes) -> Iterator[MboBatch]:
-        """Decode the next chunk. Its last batch may be short, so no row waits for more bytes.
+    def _close(self) -> None:
+        if self._in_records or not self._head:
+            super()._close()
+            return
+        raise DamagedInputError(
+            f"the stream ends after {len(self._head)} bytes, within its metadata",
+            byte_offset=self.byte_offset + len(self._head),
+            source=self._source,
+        )
 
-        Records before a fault are there before the error is raised: a batch, which may be empty,
-        is yielded first.
-
-        Raises:
-            DamagedInputError: the bytes break the format.
-            InputError: the stream is not DBN, or has another schema, or the gateway says an error.
-        """
-        if self._failure is not None:
-            raise self._failure
-        chunk = np.frombuffer(data, np.uint8)
-        # Read-only, so that the kernel is compiled for one type.
-        chunk.flags.writeable = False
-        try:
-            yield from self._feed(chunk)
-        except BatonicsError as error:
-            self._failure = error
-            raise
-
-    def close(self) -> None:
-        """Say that the stream has ended.
-
-        Raises:
-            DamagedInputError: it ended within the metadata or a record.
-            InputError: it was empty.
-        """
-        if self._failure is not None:
-            raise self._failure
-        if not self._in_records:
-            if not self._head:
-                raise self._refusal("the input is empty")
-            raise DamagedInputError(
-                f"the stream ends after {len(self._head)} bytes, within its metadata",
-                byte_offset=self.byte_offset + len(self._head),
-                source=self._source,
-            )
-        if self._head:
-            raise self._damage(f"the stream ends after {len(self._head)} bytes of a record")
-
-    @property
-    def pending_bytes(self) -> int:
-        """How many of the last bytes fed belong to an incomplete record, or to metadata."""
-        return len(self._head)
+    def _is_empty(self) -> bool:
+        return not self._in_records
 
     @property
     def is_salvageable(self) -> bool:
         """Whether the bytes before the incomplete record or metadata are a stream."""
         return self._in_records or self.files > 0
 
-    def _feed(self, chunk: NDArray[np.uint8]) -> Generator[MboBatch, None, None]:
-        position = 0
+    def _feed(self, data: Bytes) -> Generator[MboBatch, None, None]:
+        chunk, position = as_read_only(data), 0
         while position < len(chunk):
             if not self._in_records:
                 position = self._begin(chunk, position)
@@ -233,13 +170,11 @@ class DbnDecoder:
                 if self._in_records:
                     self._head += chunk[position:].tobytes()
                     break
-        if self._row:
-            yield self._take_batch()
 
     def _begin(self, chunk: NDArray[np.uint8], position: int) -> int:
         """Read the beginning of a stream; the position in the chunk after the bytes taken."""
         head = self._head
-        position = self._take(chunk, position, PREFIX_BYTES)
+        position = self._take_head(chunk, position, PREFIX_BYTES)
         if not DBN_MAGIC.startswith(head[: len(DBN_MAGIC)]):
             self._begin_fragment()
         elif len(head) >= PREFIX_BYTES:
@@ -253,7 +188,7 @@ class DbnDecoder:
                 source=self._source,
                 base_offset=self.byte_offset,
             )
-            position = self._take(chunk, position, metadata_bytes)
+            position = self._take_head(chunk, position, metadata_bytes)
             if len(head) == metadata_bytes:
                 self._begin_stream(parse_metadata(bytes(head), self._source, self.byte_offset))
         return position
@@ -301,23 +236,17 @@ class DbnDecoder:
     ) -> Generator[MboBatch, None, int]:
         """Complete and decode the record that earlier chunks began."""
         header_bytes = self._frame_bytes + 2
-        position = self._take(chunk, position, header_bytes)
+        position = self._take_head(chunk, position, header_bytes)
         if self._begins_file(np.frombuffer(bytes(self._head), np.uint8)):
             yield self._begin_next()
             return position
         if len(self._head) >= header_bytes:
             record_bytes = self._frame_bytes + 4 * self._head[self._frame_bytes]
-            position = self._take(chunk, position, record_bytes)
+            position = self._take_head(chunk, position, record_bytes)
         record = np.frombuffer(bytes(self._head), np.uint8)
         consumed = yield from self._decode(record, 0)
         del self._head[:consumed]
         return position
-
-    def _take(self, chunk: NDArray[np.uint8], position: int, head_bytes: int) -> int:
-        """Move bytes of the chunk to the head until it has `head_bytes`; the new position."""
-        stop = position + max(head_bytes - len(self._head), 0)
-        self._head += chunk[position:stop].tobytes()
-        return min(stop, len(chunk))
 
     def _decode(self, data: NDArray[np.uint8], position: int) -> Generator[MboBatch, None, int]:
         """Decode the whole records of `data` from `position` on; the position after them."""
@@ -415,31 +344,6 @@ class DbnDecoder:
             return parse(record, self.version, self._source)
         except DamagedInputError:
             return None
-
-    def _take_batch(self) -> MboBatch:
-        batch = slice_batch(self._views[0], 0, self._row)
-        self._row = 0
-        for buffers in (self._buffers, self._views):
-            buffers.append(buffers.pop(0))
-        self._columns = self._buffers[0]
-        return batch
-
-    def _damage(self, reason: str) -> DamagedInputError:
-        return DamagedInputError(
-            reason,
-            byte_offset=self.byte_offset,
-            record_index=self.records,
-            source=self._source,
-        )
-
-    def _refusal(self, reason: str) -> InputError:
-        return InputError(f"{self._source}: {reason}" if self._source else reason)
-
-
-def _read_only(column: NDArray[Any]) -> NDArray[Any]:
-    view = column.view()
-    view.flags.writeable = False
-    return view
 
 
 def encode_records(batch: MboBatch) -> bytes:

@@ -134,7 +134,8 @@ class DecoderFactory:
             InputError: tables are not read, or the form is read from files only.
         """
         # pyarrow takes a third of a second to import, and most input is no table.
-        from batonics.codec.record_text import CsvDecoder, JsonRecordsDecoder
+        from batonics.codec.csv_records import CsvDecoder
+        from batonics.codec.json_records import JsonRecordsDecoder
 
         kinds = {Framing.CSV: CsvDecoder, Framing.JSON_RECORDS: JsonRecordsDecoder}
         if self._lossy is None or framing not in kinds:
@@ -144,6 +145,7 @@ class DecoderFactory:
             raise InputError(f"{prefix}is {form}, which is not read {where}; write it to a file")
         return kinds[framing](
             batch_rows=self._batch_rows,
+            buffers=self._buffers,
             skip_bad=self._skip_bad,
             lossy=self._lossy,
             source=source,

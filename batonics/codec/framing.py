@@ -49,7 +49,7 @@ _ZSTD = bytes.fromhex("28b52ffd")
 _SKIPPABLE = bytes.fromhex("2a4d18")  # after a byte 0x50 to 0x5F
 _DBZ = b"DBZ"
 _KNOWN_FOREIGN = {
-    b"PK\x03\x04": "a zip archive; unpack it first",
+    b"PK\x03\x04": "a zip archive; give it as a file, or unpack it",
     b"FEA1": "Feather version 1; write version 2",
     **{mark: f"text in {name}" for mark, name in UNREAD_ENCODINGS.items()},
 }

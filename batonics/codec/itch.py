@@ -12,7 +12,7 @@ to I12 of what messages become.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from datetime import date
 
 import numpy as np
@@ -43,11 +43,11 @@ from batonics.codec.itch_order_kernels import (
 from batonics.codec.messages import Content, OtherRecord, write_header
 from batonics.codec.record_kernels import INPUT_END, OTHERS_FULL, ROWS_FULL
 from batonics.codec.session_day import XNAS_PUBLISHER, day_bounds_ns
+from batonics.codec.stream_decoder import Bytes, StreamDecoder, as_read_only
 from batonics.model.book_changes import BookChange
 from batonics.model.definitions import Definition
-from batonics.model.errors import BatonicsError, DamagedInputError, InputError, UsageError
 from batonics.model.hash_salt import hash_salt
-from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP, MboBatch, empty_batch, slice_batch
+from batonics.model.mbo import UNDEF_PRICE, UNDEF_TIMESTAMP, MboBatch
 from batonics.model.record_columns import TableNotes
 from batonics.model.symbols import MappingInterval
 
@@ -59,34 +59,24 @@ MATCH_ALGORITHM = "F"
 """That of a definition: the vendor's letter for price, then time."""
 
 
-class ItchDecoder:
+class ItchDecoder(StreamDecoder):
     """Decodes the file of one day.
 
-    Feed it the file in chunks of any size, exhausting each `feed`, then TRAILER, then `close` it.
+    See `StreamDecoder`; records are messages.
 
     Args:
         session: the day of the session in New York.
         publisher_id: the publisher of every row (rule I3).
-        batch_rows: the greatest number of rows of a batch, 3 or more.
-        buffers: the number of batches that stay valid: a batch is overwritten by the one that comes
-            so many after it.
+        batch_rows, buffers, source: as of `StreamDecoder`.
         skip_bad: whether a bad message whose length is beyond doubt is counted and skipped.
-        source: a name for error messages.
 
     Attributes:
-        records: messages so far, of every type, skipped ones included.
-        rows: MBO rows decoded.
-        byte_offset: the offset of the next message.
-        skipped: bad messages skipped (only with `skip_bad`).
-        other_records: messages of type S, R and H, in order. The caller clears the list after each
-            batch and after the last one. At most OTHERS_MAX are added before a batch, which may be
-            empty, is yielded.
-        metadata: always None, for callers that also use a `DbnDecoder`.
-        files: always 1, for the same callers.
+        other_records: messages of type S, R and H. At most OTHERS_MAX are added before a batch,
+            which may be empty, is yielded.
     """
 
-    TRAILER = b""
-    """What is fed after the last chunk: nothing."""
+    BATCH_ROWS_MIN = MESSAGE_ROWS_MAX
+    RECORD_NAME = "message"
 
     def __init__(  # noqa: PLR0913 - settings, by keyword
         self,
@@ -98,22 +88,9 @@ class ItchDecoder:
         skip_bad: bool = False,
         source: str | None = None,
     ) -> None:
-        if batch_rows < MESSAGE_ROWS_MAX or buffers < 1:
-            raise UsageError(
-                f"batch_rows is {batch_rows}, buffers {buffers}, expected {MESSAGE_ROWS_MAX} and 1"
-                " or more"
-            )
-        self.rows = 0
-        self.byte_offset = 0
-        self.skipped = 0
-        self.other_records: list[OtherRecord] = []
-        self.metadata: None = None
-        self.files = 1
-        self._source, self._skip_bad = source, skip_bad
+        super().__init__(batch_rows=batch_rows, buffers=buffers, skip_bad=skip_bad, source=source)
         start_ns, self._end_ns = day_bounds_ns(session)
         self._day = ItchSession(publisher_id, start_ns)
-        self._buffers = [empty_batch(batch_rows) for _ in range(buffers)]
-        self._row = 0
         self._others = OtherMessages._make(np.empty(OTHERS_MAX, np.int64) for _ in range(3))
         self._state = ItchState(
             orders=np.zeros(_SLOTS_AT_FIRST * ITCH_SLOT_WORDS, np.int64),
@@ -125,14 +102,7 @@ class ItchDecoder:
         self._mappings: list[MappingInterval] = []
         self._mapped: set[int] = set()
         self._counted: Counter[int] = Counter()  # messages of other types that callers have taken
-        self._head = bytearray()  # a message that is cut
-        self._failure: BatonicsError | None = None
         self._is_closed = False
-
-    @property
-    def records(self) -> int:
-        """Messages so far."""
-        return int(self._state.progress[MESSAGES])
 
     @property
     def live_orders(self) -> int:
@@ -143,11 +113,6 @@ class ItchDecoder:
     def has_ended(self) -> bool:
         """Whether End of Messages has come: the file is complete (rule I4)."""
         return bool(self._state.progress[HAS_ENDED])
-
-    @property
-    def pending_bytes(self) -> int:
-        """How many of the last bytes fed belong to an incomplete message."""
-        return len(self._head)
 
     @property
     def is_salvageable(self) -> bool:
@@ -172,70 +137,30 @@ class ItchDecoder:
             return TableNotes()
         return TableNotes(remarks=(_NOT_ENDED,))
 
-    def feed(self, data: bytes | bytearray | memoryview | NDArray[np.uint8]) -> Iterator[MboBatch]:
-        """Decode the next chunk. Its last batch may be short, so no row waits for more bytes.
-
-        Rows before a fault are there before the error is raised: a batch, which may be empty, is
-        yielded first.
-
-        Raises:
-            DamagedInputError: the bytes break the format.
-        """
-        if self._failure is not None:
-            raise self._failure
-        chunk = np.frombuffer(data, np.uint8)
-        # Read-only, so that the kernel is compiled for one type.
-        chunk.flags.writeable = False
-        try:
-            yield from self._feed(chunk)
-        except BatonicsError as error:
-            self._failure = error
-            raise
-
-    def close(self) -> None:
-        """Say that the file has ended.
-
-        Raises:
-            DamagedInputError: it ended within a message.
-            InputError: it was empty.
-        """
-        if self._failure is not None:
-            raise self._failure
-        if self._head:
-            raise self._damage(f"the stream ends after {len(self._head)} bytes of a message")
-        if not self.records:
-            prefix = f"{self._source}: " if self._source else ""
-            raise InputError(f"{prefix}the input is empty")
+    def _close(self) -> None:
+        super()._close()
         self._is_closed = True
 
-    def _feed(self, chunk: NDArray[np.uint8]) -> Generator[MboBatch, None, None]:
-        position = 0
+    def _feed(self, data: Bytes) -> Generator[MboBatch, None, None]:
+        chunk, position = as_read_only(data), 0
         while self._head and position < len(chunk):
             position = yield from self._decode_carried(chunk, position)
         if position < len(chunk):
             position = yield from self._decode(chunk, position)
             self._head += chunk[position:].tobytes()
-        if self._row:
-            yield self._take_batch()
 
     def _decode_carried(
         self, chunk: NDArray[np.uint8], position: int
     ) -> Generator[MboBatch, None, int]:
         """Complete and decode the message that earlier chunks began; the new position."""
-        position = self._take(chunk, position, _LENGTH_BYTES + 1)  # and the type
+        position = self._take_head(chunk, position, _LENGTH_BYTES + 1)  # and the type
         if len(self._head) > _LENGTH_BYTES:
             length = int.from_bytes(self._head[:_LENGTH_BYTES], "big")
-            position = self._take(chunk, position, _LENGTH_BYTES + length)
+            position = self._take_head(chunk, position, _LENGTH_BYTES + length)
         message = np.frombuffer(bytes(self._head), np.uint8)
         consumed = yield from self._decode(message, 0)
         del self._head[:consumed]
         return position
-
-    def _take(self, chunk: NDArray[np.uint8], position: int, head_bytes: int) -> int:
-        """Move bytes of the chunk to the head until it has `head_bytes`; the new position."""
-        stop = position + max(head_bytes - len(self._head), 0)
-        self._head += chunk[position:stop].tobytes()
-        return min(stop, len(chunk))
 
     def _decode(self, data: NDArray[np.uint8], position: int) -> Generator[MboBatch, None, int]:
         """Decode the whole messages of `data` from `position` on; the position after them."""
@@ -248,12 +173,13 @@ class ItchDecoder:
                 MESSAGE_WIDTHS,
                 (self._day.publisher_id, self._day.midnight_ns),
                 tuple(self._state),
-                tuple(self._buffers[0]),
+                tuple(self._columns),
                 first_row,
                 tuple(self._others),
             )
             self._keep_others(data, start, first_row, other_count)
             self.rows += self._row - first_row
+            self.records = int(self._state.progress[MESSAGES])
             self.byte_offset += position - start
             if reason == INPUT_END:
                 return position
@@ -274,6 +200,7 @@ class ItchDecoder:
                 self.byte_offset += skipped
                 self.skipped += 1
                 self._state.progress[MESSAGES] += 1
+                self.records += 1
 
     def _keep_others(
         self, data: NDArray[np.uint8], start: int, first_row: int, other_count: int
@@ -337,17 +264,3 @@ class ItchDecoder:
         if not self._skip_bad or not is_certain or length < _MESSAGE_BYTES_MIN:
             return 0
         return _LENGTH_BYTES + length
-
-    def _take_batch(self) -> MboBatch:
-        batch = slice_batch(self._buffers[0], 0, self._row)
-        self._row = 0
-        self._buffers.append(self._buffers.pop(0))
-        return batch
-
-    def _damage(self, reason: str) -> DamagedInputError:
-        return DamagedInputError(
-            reason,
-            byte_offset=self.byte_offset,
-            record_index=self.records,
-            source=self._source,
-        )

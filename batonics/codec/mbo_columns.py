@@ -27,16 +27,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from batonics.codec.column_values import (
+from batonics.codec.column_casts import is_text, plain_column
+from batonics.codec.column_notes import (
     NO_NANOSECONDS,
     BadValueError,
     ColumnNotes,
     check_text_times,
+)
+from batonics.codec.column_values import (
     has_decimal_point,
     integer_column,
-    is_text,
     letter_column,
-    plain_column,
     price_column,
     time_column,
 )
@@ -58,6 +59,7 @@ NAME_COLUMN = "symbol"
 HEADER = "hd"
 TABLE_COLUMNS = frozenset({*MBO_COLUMN_DTYPES, NAME_COLUMN, "rtype", HEADER})
 """The columns of a table that are read."""
+_CATEGORIES = ("action", "side", NAME_COLUMN)
 UNIT_ROWS = 4_096
 """Rows that decide whether prices as text are decimals."""
 TEXT_TIME_ROWS = 4_096
@@ -134,7 +136,10 @@ class MboColumns:
                 fault, table = found, table.slice(0, found.row)
 
     def _convert(self, table: pa.RecordBatch) -> MboBatch:
-        found = {name: plain_column(find(table)) for name, find in self._find.items()}
+        found = {
+            name: plain_column(find(table), keeps_dictionary=name in _CATEGORIES)
+            for name, find in self._find.items()
+        }
         notes, rows = self.notes, table.num_rows
         if "rtype" in found:
             _check_rtype(integer_column("rtype", found["rtype"], np.dtype(np.uint8), notes))
@@ -147,18 +152,37 @@ class MboColumns:
             elif name == "price":
                 arrays[name] = price_column(name, found[name], notes)
             elif name in ("action", "side"):
-                codes = Action if name == "action" else Side
-                arrays[name] = letter_column(name, found[name], codes)
+                letters = Action if name == "action" else Side
+                arrays[name] = letter_column(name, found[name], letters)
             else:
                 arrays[name] = integer_column(name, found[name], dtype, notes)
         batch = MboBatch(**arrays)
+        dtype = found["price"].type
+        if pa.types.is_integer(dtype) or (is_text(dtype) and not notes.decimal_prices):
+            self._note_prices(batch.price)
         self._rows += rows
         if self._rows >= TEXT_TIME_ROWS:
             check_text_times(notes)
-        self._note_prices(found["price"].type, batch.price)
         if NAME_COLUMN in found:
-            self._names.add(batch, found[NAME_COLUMN])
+            codes, texts = _encode_names(found[NAME_COLUMN])
+            self._names.add(batch, codes, texts)
         return batch
+
+    def note_rows(
+        self, batch: MboBatch, codes: NDArray[np.int64], texts: Sequence[str | None]
+    ) -> None:
+        """Note rows that have been converted elsewhere, in the forms that the notes say.
+
+        Args:
+            batch: the rows.
+            codes: (rows,) the codes of their names.
+            texts: by code, the names.
+        """
+        self._rows += len(batch.action)
+        if not self.notes.decimal_prices:
+            self._note_prices(batch.price)
+        if NAME_COLUMN in self._find:
+            self._names.add(batch, codes, texts)
 
     def finish(self) -> None:
         """Say that the table has ended.
@@ -187,11 +211,26 @@ class MboColumns:
             )
         return TableNotes(tuple(losses), tuple(lines))
 
-    def _note_prices(self, dtype: pa.DataType, prices: NDArray[np.int64]) -> None:
-        if pa.types.is_integer(dtype) or (is_text(dtype) and not self.notes.decimal_prices):
-            known = prices[prices != UNDEF_PRICE]
-            if len(known):
-                self._integer_price_max = max(self._integer_price_max, int(np.abs(known).max()))
+    def _note_prices(self, prices: NDArray[np.int64]) -> None:
+        """Note the greatest of prices that are integers."""
+        known = prices[prices != UNDEF_PRICE]
+        if len(known):
+            self._integer_price_max = max(self._integer_price_max, int(np.abs(known).max()))
+
+
+def _encode_names(column: pa.Array) -> tuple[NDArray[np.int64], list[str | None]]:
+    """The codes of names, and the names by code.
+
+    Raises:
+        InputError: they are no text.
+    """
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    values = plain_column(encoded.dictionary)
+    if not (is_text(values.type) or pa.types.is_null(values.type)):
+        raise InputError(f"column {NAME_COLUMN} is {values.type}, expected text")
+    texts = values.to_pylist()
+    codes = encoded.indices.cast(pa.int64()).fill_null(len(texts))
+    return codes.to_numpy(zero_copy_only=False), [*texts, None]
 
 
 def _check_rtype(rtypes: NDArray[np.uint8]) -> None:
@@ -249,23 +288,21 @@ class _DatedNames:
         self._known: set[tuple[int, str, int]] = set()
         self._new: list[MappingInterval] = []
 
-    def add(self, batch: MboBatch, symbols: pa.Array) -> None:
-        """Take the names of the next records."""
+    def add(self, batch: MboBatch, codes: NDArray[np.int64], texts: Sequence[str | None]) -> None:
+        """Take the names of the next records: those of `texts` with their codes; empty: none."""
         times = self._times.find_times(batch.ts_recv, batch.flags)
         if not len(times):
             return
         first, last = int(times.min()) // NS_PER_DAY, int(times.max()) // NS_PER_DAY
-        encoded = symbols.dictionary_encode()
-        texts = encoded.dictionary.to_pylist()
-        codes = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
         keys = batch.instrument_id.astype(np.int64) << 31 | codes
         days = np.zeros(0, np.uint64) if first == last else times // np.uint64(NS_PER_DAY)
         for day in [first] if first == last else np.unique(days).tolist():
             of_day = keys if first == last else keys[days == day]
-            for key in pc.unique(pa.array(of_day)).to_pylist():
-                code = key & (1 << 31) - 1
-                if code < len(texts) and texts[code]:
-                    self._add(key >> 31, texts[code], int(day))
+            is_one = bool((of_day == of_day[0]).all())
+            for key in of_day[:1].tolist() if is_one else pc.unique(pa.array(of_day)).to_pylist():
+                symbol = texts[key & (1 << 31) - 1]
+                if symbol:
+                    self._add(key >> 31, symbol, int(day))
 
     def _add(self, instrument_id: int, symbol: str, day: int) -> None:
         known = (instrument_id, symbol, day)

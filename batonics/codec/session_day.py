@@ -29,6 +29,10 @@ _LOBSTER_NAME = re.compile(
     r"(?P<ticker>[^_/]+)_(?P<date>\d{4}-\d{2}-\d{2})_(?P<start>\d+)_(?P<end>\d+)"
     r"_message_(?P<levels>\d+)"
 )
+_LOBSTER_BOOK_NAME = re.compile(
+    r"[^_/]+_\d{4}-\d{2}-\d{2}_\d+_\d+_orderbook_\d+\.csv(?:\.zst|\.gz)?"
+)
+_ITCH_ENDING = re.compile(r"(?:\.bin|\.txt)?(?:\.zst|\.gz)?")
 _PUBLISHERS = {"BX": XBOS_PUBLISHER, "PSX": XPSX_PUBLISHER}
 
 
@@ -54,6 +58,17 @@ class LobsterDay(NamedTuple):
 
     ticker: str
     session: date
+
+
+def is_itch_name(name: str) -> bool:
+    """Whether a file has a name that Nasdaq gives to ITCH files, compressed or not (rule I2)."""
+    match = _match_itch(name)
+    return match is not None and _ITCH_ENDING.fullmatch(name, match.end()) is not None
+
+
+def is_lobster_book_name(name: str) -> bool:
+    """Whether a file has the name of LOBSTER's books, which come beside its messages."""
+    return _LOBSTER_BOOK_NAME.fullmatch(name) is not None
 
 
 def itch_publisher(name: str) -> int:

@@ -83,8 +83,10 @@ class ReplayFiles:
         self.symbols = SymbolMap()
         self.dataset = ""
         self._children: dict[str, set[str]] = {}
+        names_come_later = False
         for path in self.paths:
             metadata = read_metadata(path)
+            names_come_later |= metadata is None
             if metadata is not None:
                 self.dataset = self.dataset or metadata.dataset
                 for interval in symbol_intervals(metadata):
@@ -94,9 +96,13 @@ class ReplayFiles:
         stream = MboStream(self.paths, options)
         with closing(stream.batches()) as batches:
             first = next(batches, None)
+            self.first_ns = 0 if first is None else int(first.ts_recv[0])
+            if names_come_later:
+                # Names of tables and of ITCH stand in their rows: subscriptions need all of them.
+                for _ in batches:
+                    pass
         for interval in stream.symbols.intervals():
             self.symbols.add(interval)
-        self.first_ns = 0 if first is None else int(first.ts_recv[0])
         if self.first_ns == UNDEF_TIMESTAMP:
             self.first_ns = 0
 

@@ -12,7 +12,7 @@ rows of events that were open then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -172,22 +172,57 @@ class FileHistory:
     def at_place(self, place: Place, key: int | None = None) -> HistoricBooks:
         """The books at a place that `place` has found; `key` as for `at`."""
         moment, count, as_of = place
-        number, engine, state = self._load(count)
-        if key is not None:
-            state = state._replace(held=take_batch(state.held, record_keys(state.held) == key))
-        cutoff = EventCutoff(_END_NS, state=state)
-        for batch in self.records.read(number, count, key):
-            for rows in cutoff.take(batch):
-                engine.fold(rows)
+        engine, cutoff = self._fold(count, None if key is None else (key,))
         # At the end of the data, as in `reconstruct`, the events that are open are shown too.
         engine.fold(cutoff.state.held if moment == END else cutoff.finish())
         is_late = np.array(self._late_numbers, np.int64) < count
         late_keys = np.array(self._late_keys, np.int64)[is_late]
         engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, late_keys)
+        return HistoricBooks(engine, self._describe(engine, as_of), count)
+
+    def fold_until(self, count: int, keys: Collection[int]) -> tuple[BookEngine, MboBatch]:
+        """Some books after their last complete events among the first records.
+
+        Args:
+            count: the number of records.
+            keys: the keys of the books (`record_keys`); others are as of an earlier time.
+
+        Returns:
+            The books, and their records behind these events, whose events are open.
+        """
+        engine, cutoff = self._fold(count, keys)
+        return engine, cutoff.state.held
+
+    def as_of_due(self, engine: BookEngine, due_ns: int) -> AsOf:
+        """What is known of books after a record.
+
+        Args:
+            engine: the books.
+            due_ns: when the record is due (`RecordFile.due_ns`); -1: none with a time has come.
+        """
+        if due_ns < 0:
+            return AsOf()
+        span = DataSpan(self.records.first_ns, due_ns)
+        as_of = AsOf.of_records(due_ns, span, self.facts.find_doubtful_days())
+        return self._describe(engine, as_of)
+
+    def _fold(self, count: int, keys: Collection[int] | None) -> tuple[BookEngine, EventCutoff]:
+        """The complete events of books among the first records; None: of all books."""
+        number, engine, state = self._load(count)
+        if keys is not None:
+            is_of_books = np.isin(record_keys(state.held), list(keys))
+            state = state._replace(held=take_batch(state.held, is_of_books))
+        cutoff = EventCutoff(_END_NS, state=state)
+        for batch in self.records.read(number, count, keys):
+            for rows in cutoff.take(batch):
+                engine.fold(rows)
+        return engine, cutoff
+
+    def _describe(self, engine: BookEngine, as_of: AsOf) -> AsOf:
+        """Add what is known of books at a time."""
         with self._lock:  # the table of sessions grows as it is asked
             trading = self.facts.trading.at(engine.keys(), as_of.time_ns)
-        as_of = as_of._replace(trading=trading, renamed=find_renamed(engine, self.symbols, as_of))
-        return HistoricBooks(engine, as_of, count)
+        return as_of._replace(trading=trading, renamed=find_renamed(engine, self.symbols, as_of))
 
     def place(self, moment: Moment) -> Place:
         """Where a moment is in the records.

@@ -11,7 +11,7 @@ and read afterwards. What is kept in memory is 8 bytes for each BLOCK_RECORDS re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,10 +128,10 @@ class RecordFile:
             raise _failed(self._path, error) from None
         empty = self.count == 0  # an empty file cannot be mapped
         self._records: NDArray[np.void] = (
-            np.empty(0, MBO_DTYPE) if empty else np.memmap(self._path, MBO_DTYPE, mode="r")
+            np.empty(0, MBO_DTYPE) if empty else _map(self._path, MBO_DTYPE)
         )
         self._order_ids: NDArray[np.uint64] = (
-            np.empty(0, _ORDER_ID) if empty else np.memmap(self._ids_path, _ORDER_ID, mode="r")
+            np.empty(0, _ORDER_ID) if empty else _map(self._ids_path, _ORDER_ID)
         )
         self._starts = np.array(self._day_starts, np.int64)
         self._block_ends = np.array(self._block_due, np.int64)
@@ -139,19 +139,19 @@ class RecordFile:
     # ------------------------------------------------------------------ reading
 
     def read(
-        self, first: int, last: int | None = None, key: int | None = None
+        self, first: int, last: int | None = None, keys: Collection[int] | None = None
     ) -> Iterator[MboBatch]:
         """Records `[first, last)` as batches that own their arrays; days start as in the stream.
 
         Args:
             first: the number of the first record.
             last: the number of the record after the last one; None: to the end.
-            key: only the records of the book with this key (`record_keys`); None: all.
+            keys: only the records of the books with these keys (`record_keys`); None: all.
         """
         for at, stop in self._pieces(first, self.count if last is None else last):
             records = self._records[at:stop]
-            if key is not None:
-                records = records[_is_of_book(records, key)]
+            if keys is not None:
+                records = records[_is_of_books(records, keys)]
             batch = batch_from_records(records)
             yield DayStart._make(batch) if at in self._starts else batch
 
@@ -164,7 +164,7 @@ class RecordFile:
             times[0] = max(int(times[0]), due_ns)
             times = np.maximum.accumulate(times)
             start_ns, due_ns = int(times[0]), int(times[-1])
-            numbers = np.flatnonzero(_is_of_book(records, key))
+            numbers = np.flatnonzero(_is_of_books(records, (key,)))
             if len(numbers) < len(records):
                 records, times = records[numbers], times[numbers]
             kind = DayStart if at in self._starts else MboBatch
@@ -181,12 +181,14 @@ class RecordFile:
             yield at, stop
             at = stop
 
-    def read_back(self, last: int, key: int) -> Iterator[tuple[MboBatch, NDArray[np.int64]]]:
-        """The records of a book before a number, later batches first, with their numbers."""
+    def read_back(
+        self, last: int, keys: Collection[int]
+    ) -> Iterator[tuple[MboBatch, NDArray[np.int64]]]:
+        """The records of books before a number, later batches first, with their numbers."""
         for first in range(last - READ_RECORDS, -READ_RECORDS, -READ_RECORDS):
             start = max(0, first)
             records = self._records[start : first + READ_RECORDS]
-            rows = np.flatnonzero(_is_of_book(records, key))
+            rows = np.flatnonzero(_is_of_books(records, keys))
             yield batch_from_records(records[rows]), start + rows
 
     def count_until(self, at_ns: int) -> int:
@@ -215,6 +217,23 @@ class RecordFile:
         return numbers, batch_from_records(self._records[numbers])
 
 
+def _is_of_books(records: NDArray[np.void], keys: Collection[int]) -> NDArray[np.bool_]:
+    instruments = np.array([key & 0xFFFFFFFF for key in keys], np.uint32)
+    if len(instruments) == 1:  # which is faster than a search
+        is_of_books: NDArray[np.bool_] = records["instrument_id"] == instruments[0]
+    else:
+        is_of_books = np.isin(records["instrument_id"], instruments)
+    rows = np.flatnonzero(is_of_books)
+    own = records["publisher_id"][rows].astype(np.int64) << 32 | records["instrument_id"][rows]
+    is_of_books[rows] = np.isin(own, np.array(list(keys), np.int64))
+    return is_of_books
+
+
+def _map(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A file as an array; a slice of a `memmap` itself would take several times as long."""
+    return np.asarray(np.memmap(path, dtype, mode="r"))
+
+
 def _book_columns(records: NDArray[np.void]) -> Iterator[NDArray[Any]]:
     """The columns of records; those that books do not depend on are 0."""
     for name in MboBatch._fields:
@@ -225,12 +244,6 @@ def _book_columns(records: NDArray[np.void]) -> Iterator[NDArray[Any]]:
 
 
 _ZEROS = np.zeros(READ_RECORDS, np.uint64)
-
-
-def _is_of_book(records: NDArray[np.void], key: int) -> NDArray[np.bool_]:
-    is_of_instrument = records["instrument_id"] == key & 0xFFFFFFFF
-    is_of_book: NDArray[np.bool_] = is_of_instrument & (records["publisher_id"] == key >> 32)
-    return is_of_book
 
 
 def _failed(path: Path, error: OSError) -> OutputError:

@@ -226,7 +226,7 @@ def output_metadata(request: ConvertRequest) -> Metadata:
     Raises:
         InputError: a file cannot be read, or is damaged.
     """
-    metadata = merge_metadata(request.paths, request.schema, request.symbols)
+    metadata = merge_metadata(request.paths, request.schema, request.symbols, request.options)
     return replace(
         metadata,
         start=metadata.start if request.start_ns is None else request.start_ns,

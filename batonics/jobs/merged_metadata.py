@@ -1,4 +1,4 @@
-"""The metadata of several DBN files as one."""
+"""The metadata of several files as one; tables have the names that their rows have."""
 
 from __future__ import annotations
 
@@ -8,21 +8,29 @@ from dataclasses import replace
 from batonics.codec.metadata import Metadata, SymbolMapping
 from batonics.frames.schemas.table import find_schema
 from batonics.model.symbols import selected_names
+from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.stream import read_metadata
+from batonics.sources.table_metadata import read_table_metadata
 
 
-def merge_metadata(paths: Sequence[str], schema: str, symbols: Sequence[str] = ()) -> Metadata:
+def merge_metadata(
+    paths: Sequence[str],
+    schema: str,
+    symbols: Sequence[str] = (),
+    options: InputOptions = DEFAULT_OPTIONS,
+) -> Metadata:
     """The metadata of a DBN file that has the records of all files.
 
     Args:
         paths: paths of the files; those without metadata add nothing.
         schema: the schema of the metadata.
         symbols: only the mappings of these symbols; empty: all.
+        options: how tables are read.
 
     Raises:
         InputError: a file cannot be read, or is damaged.
     """
-    found = [read_metadata(path) for path in paths]
+    found = [read_metadata(path) or read_table_metadata(path, options) for path in paths]
     known = [metadata for metadata in found if metadata is not None]
     first = known[0] if known else Metadata()
     mappings = _merge_mappings(known, symbols)

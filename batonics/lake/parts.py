@@ -61,6 +61,8 @@ EPOCH = dt.date(1970, 1, 1)
 HIVE_SCHEMA = pl.Schema({"date": pl.Date()})
 """The column whose values are in the names of a part's directories."""
 ROW_DAY = "_day"
+SEARCHED_COLUMNS = (SYMBOL, "instrument_id")
+"""Columns with Bloom filters: parts are not sorted by id, so that statistics do not tell them."""
 
 
 def part_columns(schema: Schema) -> pl.Schema:
@@ -97,7 +99,10 @@ class PartFile:
         self._symbols: list[SymbolRows] = []
         self._stream = open_file_stream(file)
         self._writer = ParquetWriter(
-            self._stream, part_columns(schema), is_vendor=schema.rtype is not None
+            self._stream,
+            part_columns(schema),
+            is_vendor=schema.rtype is not None,
+            searched=[name for name in SEARCHED_COLUMNS if name in self._columns],
         )
 
     def write(self, block: SortedBlock) -> None:

@@ -28,6 +28,7 @@ from batonics.server.history_documents import (
     RecordsPage,
     SymbolsPage,
     data_document,
+    document_checksum,
     record_row,
 )
 from batonics.server.query_params import BOOKS_NAMED_MAX, ProblemError
@@ -85,7 +86,8 @@ class HistoryAnswers:
             orders=has_queues,
             as_of=books.as_of,
         )
-        return {"schema": BOOK_JSON_SCHEMA, **books.as_of.document(), **document}
+        head = {"schema": BOOK_JSON_SCHEMA, **books.as_of.document()}
+        return {**head, "checksum": document_checksum(document, depth), **document}
 
     def symbols(self, prefix: str, start: int, limit: int) -> SymbolsPage:
         """Rows of the books whose symbols begin with a prefix, from the place `start` on."""
@@ -186,7 +188,7 @@ class HistoryAnswers:
         last = last if cursor is None else min(last, cursor)
         stop = max(0, last - SCAN_RECORDS_MAX)
         rows: list[RecordRow] = []
-        for batch, numbers in self._history.records.read_back(last, key):
+        for batch, numbers in self._history.records.read_back(last, (key,)):
             for row in np.flatnonzero(matches(batch) & (numbers >= stop))[::-1].tolist():
                 if len(rows) == limit:
                     return {"records": rows, "next": str(rows[-1]["record"])}
@@ -206,7 +208,7 @@ class HistoryAnswers:
         It comes before the record of the moment, or before all records that are due at its time.
         """
         last = self._count_before(moment)
-        for batch, numbers in self._history.records.read_back(last, key):
+        for batch, numbers in self._history.records.read_back(last, (key,)):
             found = np.flatnonzero(matches(batch))
             if len(found):
                 row = int(found[-1])

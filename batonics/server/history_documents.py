@@ -14,6 +14,13 @@ import orjson
 from typing_extensions import TypedDict
 
 from batonics.model.answers import DataSpan
+from batonics.model.book_checksum import (
+    CHECKSUM_LEVELS,
+    PriceLevel,
+    Queue,
+    levels_checksum,
+    queues_checksum,
+)
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, Action, MboBatch, Side
 from batonics.model.prices import format_price
 from batonics.model.times import format_time
@@ -142,10 +149,39 @@ def record_row(record: int, batch: MboBatch, row: int, symbol: str | None) -> Re
     }
 
 
+def document_checksum(document: dict[str, Any], depth: int | None) -> int:
+    """The checksum of a book as a document: that of l3 where it has queues, else that of l2."""
+    sides = []
+    for side in ("bids", "asks"):
+        rows = document[side]
+        levels = [(row["price_1e9"], row["size"], row["count"]) for row in rows[:CHECKSUM_LEVELS]]
+        sides.append((levels, rows))
+    (bids, bid_rows), (asks, ask_rows) = sides
+    if not any("orders" in row for row in (*bid_rows, *ask_rows)):
+        return levels_checksum(bids, asks, depth)
+    return queues_checksum(_with_queues(bids, bid_rows), _with_queues(asks, ask_rows))
+
+
+def _with_queues(
+    levels: list[PriceLevel], rows: list[dict[str, Any]]
+) -> list[tuple[PriceLevel, Queue]]:
+    return [
+        (level, [(int(order["order_id"]), order["size"]) for order in row["orders"]])
+        for level, row in zip(levels, rows, strict=False)
+    ]
+
+
 def book_schema() -> dict[str, Any]:
     """The JSON Schema of one book as a document, with the types that it uses as `$defs`."""
     text = (files("batonics.sinks") / "book.schema.json").read_text()
     text = text.replace("#/properties/", f"{COMPONENTS}book_").replace("#/$defs/", COMPONENTS)
     schema = orjson.loads(text)
+    book = schema["$defs"]["book"]
+    book["properties"]["checksum"] = {
+        "description": "The checksum of the levels here, ten of each side at most; docs/api.md.",
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 2**32 - 1,
+    }
     head = {f"book_{name}": each for name, each in schema["properties"].items() if name != "books"}
     return {"$ref": f"{COMPONENTS}book", "$defs": {**schema["$defs"], **head}}

@@ -17,11 +17,14 @@ from batonics.history.book_history import FileHistory
 from batonics.server.answer_encoding import AnswerTags, compress_answer
 from batonics.server.api_contract import Endpoint, openapi_document
 from batonics.server.app import build_app
+from batonics.server.asyncapi import asyncapi_document
+from batonics.server.channel_sockets import WEBSOCKET_PATH, ChannelSockets
 from batonics.server.config import ListenAddress, ServerConfig, check_config
 from batonics.server.handlers import EncodedAnswer, Handler, json_response, metrics_text
 from batonics.server.heatmap_api import HeatmapApi
 from batonics.server.history_answers import HistoryAnswers
 from batonics.server.history_api import HistoryApi
+from batonics.server.history_source import HistorySource
 from batonics.server.listening import LoopErrors, limit_connections, open_listener, start_http
 from batonics.server.metrics import Metrics
 from batonics.server.one_time_code import OneTimeCode
@@ -96,7 +99,8 @@ async def _serve(
         endpoints = [*books.endpoints(), *heatmaps.endpoints(), *series.endpoints()]
         code = OneTimeCode(settings.token, loop.time()) if settings.token else None
         page = PageFiles(code if opens_browser else None)
-        routes = history_routes(service, endpoints, page, answers.record_count)
+        sockets = ChannelSockets(service, lambda: HistorySource(history, answers))
+        routes = history_routes(service, endpoints, page, sockets, answers.record_count)
         await start_http(
             stack,
             service,
@@ -109,6 +113,7 @@ async def _serve(
             fragment = f"#code={code.code}" if code is not None else ""
             await _open_browser(f"http://{address}/{fragment}", service)
         await stop.wait()
+        await sockets.close()  # with a reason, before the connections are
         service.log.info("server_ended", reason="a signal")
 
 
@@ -119,14 +124,23 @@ async def _open_browser(url: str, service: HistoryService) -> None:
 
 
 def history_routes(
-    service: HistoryService, endpoints: list[Endpoint], page: PageFiles, record_count: int
+    service: HistoryService,
+    endpoints: list[Endpoint],
+    page: PageFiles,
+    sockets: ChannelSockets,
+    record_count: int,
 ) -> list[web.RouteDef]:
     """The routes of the API, its contract, the page, and the paths that every server has."""
     listed = {endpoint.path: endpoint.summary for endpoint in endpoints}
-    listed |= {"/openapi.json": "this API, as OpenAPI 3.1"}
+    listed |= {
+        WEBSOCKET_PATH: "WebSocket: books and trades as a clock of your own goes",
+        "/openapi.json": "this API, as OpenAPI 3.1",
+        "/asyncapi.json": f"{WEBSOCKET_PATH}, as AsyncAPI 3",
+    }
 
     documents = {
         "/openapi.json": openapi_document(TITLE, endpoints),
+        "/asyncapi.json": asyncapi_document(TITLE),
         "/healthz": {"status": "ok"},
         "/readyz": {"status": "ready"},
     }
@@ -147,6 +161,7 @@ def history_routes(
         web.get("/", show_root),
         *page.routes(),
         web.get("/metrics", show_metrics),
+        web.get(WEBSOCKET_PATH, sockets.handle, allow_head=False),
     ]
 
 

@@ -15,13 +15,12 @@ import orjson
 
 from batonics.live.protocol import STATUSES
 from batonics.model.answers import AnswerWarning, book_warnings
+from batonics.model.book_checksum import CHECKSUM_LEVELS
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.prices import format_price
 from batonics.model.times import format_time
 from batonics.server.replica import BookName, BookReplica, BookState, PriceLevel
 
-CHECKSUM_LEVELS = 10
-"""The best levels of each side that a checksum covers."""
 LevelChange = tuple[str, str | None, int, int]
 """Side (`bid`, `ask`), price, size and count; a level of size 0 has gone."""
 

@@ -9,12 +9,10 @@ closes has the reason, and the server does not wait for the client's own close.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from batonics.server import payloads
 from batonics.server.fanout import (
     FLOOD,
     LOST,
@@ -27,16 +25,14 @@ from batonics.server.guard import WEBSOCKET_PROTOCOL
 from batonics.server.query_params import ProblemError, parse_query
 from batonics.server.service import Service
 from batonics.server.subscription_requests import SubscriptionHandler
+from batonics.server.websocket_closing import close_websocket
 
 DRAIN_BYTES = 1 << 14
 """Bytes that are written before the sender waits for the client to read; more stays in `fanout`."""
-FLUSH_POLL_S = 0.05
-"""Interval between two checks that a client being closed has taken its last bytes."""
 BOOKS_PER_UNIT = 5
 """Books of a client's message that cost its address one unit (`request_rate.py`)."""
 PAY_POLL_S = 1.0
 """The longest wait until a client is known to be alive again, while its address has no units."""
-_REASON_BYTES_MAX = 123  # what a close frame can hold
 
 
 class WebSocketHandler:
@@ -168,19 +164,9 @@ class WebSocketHandler:
         if reason.label != "ended":
             self._service.log.info("client_cut", remote=request.remote, reason=reason.label)
 
-        async def closing() -> None:
-            with contextlib.suppress(TimeoutError, ConnectionError):
-                async with asyncio.timeout(self._service.config.settings.limits.close_timeout_s):
-                    if reason.label == "ended":
-                        bye = payloads.dumps({"type": "bye", "reason": reason.text})
-                        await socket.send_frame(bye, WSMsgType.TEXT)
-                    message = reason.text.encode()[:_REASON_BYTES_MAX].decode(errors="ignore")
-                    await socket.close(code=reason.code, message=message.encode())
-                    await _flushed(transport)
-            if transport is not None:
-                transport.abort()
-
-        task = asyncio.create_task(closing())
+        timeout_s = self._service.config.settings.limits.close_timeout_s
+        closing = close_websocket(transport, socket, reason, timeout_s)
+        task = asyncio.create_task(closing)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -190,12 +176,6 @@ def _sender(socket: web.WebSocketResponse) -> Any:
         await socket.send_frame(message, WSMsgType.TEXT)
 
     return send
-
-
-async def _flushed(transport: asyncio.WriteTransport | None) -> None:
-    """Wait until all that was written has left this process: `abort` would drop it."""
-    while transport is not None and transport.get_write_buffer_size():  # noqa: ASYNC110 - no event
-        await asyncio.sleep(FLUSH_POLL_S)
 
 
 def _symbols(params: dict[str, str]) -> list[str]:

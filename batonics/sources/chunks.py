@@ -12,8 +12,8 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Generator, Hashable, Iterator
-from contextlib import suppress
+from collections.abc import Generator, Hashable, Iterable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Event
@@ -36,6 +36,8 @@ READ_BYTES = 1792 << 10
 """Size of one read: 32,768 records, so that a batch (`stream.py`) ends with a chunk."""
 PEEK_READ_BYTES = 64 << 10
 """Size of one read where only the beginning is wanted."""
+COPIED_BYTES_MAX = 64 << 30
+"""A longer input is not copied to a temporary file, whatever a small compressed one inflates to."""
 CHUNKS_AHEAD_MAX = 4
 """Chunks to read ahead: enough for one slow batch, at most 7 MiB of plain bytes."""
 
@@ -143,13 +145,13 @@ class ChunkReader:
         Bytes that are no file of this machine are copied to a temporary file without a name.
 
         Raises:
-            InputError: it is a pipe.
+            InputError: it cannot be read, or there is no room for a copy.
         """
         if not self.is_plain_file:
-            form = f" is {self.framing.value}, which" if self.framing else ""
-            raise InputError(f"{self.name}:{form} cannot be read from a pipe; write it to a file")
+            with closing(self.chunks()) as chunks:
+                return copy_to_file(chunks, self.name)
         if isinstance(self._path, StreamedInput):
-            return _copy(self._path)
+            return copy_to_file(self._path.pieces(), self.name)
         with self._open() as file:
             return Path(f"/proc/self/fd/{file.fileno()}").open("rb")
 
@@ -240,22 +242,39 @@ class ChunkReader:
             yield data
 
 
-def _copy(source: StreamedInput) -> BinaryIO:
-    """The bytes of an input in a temporary file.
+def copy_to_file(pieces: Iterable[bytes], name: str) -> BinaryIO:
+    """Bytes in a temporary file without a name; the caller closes it.
+
+    Args:
+        pieces: the bytes.
+        name: the name of the input that they are of, for messages.
 
     Raises:
-        InputError: they cannot be read, or there is no room for them.
+        InputError: they cannot be read, are too many, or there is no room for them.
     """
     copy = TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
-        copy.writelines(source.pieces())
+        copy.writelines(_bounded(pieces, name))
         copy.seek(0)
     except BaseException as error:
         copy.close()
         if isinstance(error, OSError):
-            raise InputError(f"{source}: cannot be copied: {error.strerror}") from None
+            raise InputError(f"{name}: cannot be copied: {error.strerror}") from None
         raise
     return cast(BinaryIO, copy)
+
+
+def _bounded(pieces: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """Bytes up to as many as are copied."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > COPIED_BYTES_MAX:
+            raise InputError(
+                f"{name}: has more than {COPIED_BYTES_MAX >> 30} GiB, which are not copied to a"
+                " temporary file; write it to a plain file"
+            )
+        yield piece
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -167,6 +167,9 @@ class InputDecoder:
     def _decode(self, chunks: Iterator[bytes]) -> Generator[DecodedBatch, None, None]:
         reader, decoder = self.reader, None
         for chunk in chunks:
+            if decoder is None and reader.framing in WHOLE_FILE_FORMS:
+                yield from self._decode_table(reader.framing, _chain(chunk, chunks))
+                return
             if decoder is None:
                 decoder = self._decoders.begin(reader.framing, reader.name, reader.file_bytes)
             for batch in decoder.feed(chunk):
@@ -175,12 +178,14 @@ class InputDecoder:
             raise AssertionError("a reader yields a chunk or raises")
         yield from self._finish(decoder)
 
-    def _decode_table(self, framing: Framing) -> Generator[DecodedBatch, None, None]:
-        """The batches of a file that is read as a whole."""
+    def _decode_table(
+        self, framing: Framing, chunks: Generator[bytes, None, None] | None = None
+    ) -> Generator[DecodedBatch, None, None]:
+        """The batches of a file that is read as a whole; `chunks` if it is compressed."""
         # pyarrow takes a third of a second to import, and most input is no table.
         from batonics.sources.table_files import TableFile
 
-        table = TableFile(self.reader, framing, self._options, self._batch_rows)
+        table = TableFile(self.reader, framing, self._options, self._batch_rows, chunks)
         none = read_headers(())
 
         def decoded(batch: MboBatch) -> DecodedBatch:
@@ -241,3 +246,9 @@ class InputDecoder:
             decoder.skipped,
             describe_table(decoder),
         )
+
+
+def _chain(first: bytes, chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
+    """A chunk, and those behind it."""
+    yield first
+    yield from chunks

@@ -22,7 +22,7 @@ from batonics.codec.decoders import Decoder, DecoderFactory
 from batonics.codec.framing import WHOLE_FILE_FORMS, Framing
 from batonics.codec.lobster import LobsterDecoder
 from batonics.codec.ndjson import NdjsonDecoder
-from batonics.model.errors import UsageError
+from batonics.model.errors import InputError, UsageError
 from batonics.model.mbo import (
     MBO_DTYPE,
     RTYPE_MBO,
@@ -268,8 +268,13 @@ def _read_head(reader: ChunkReader, options: InputOptions) -> _FileHead:
         is_compressed, form = reader.is_compressed, reader.framing
         if decoder is not None and batch is None:
             batch = next((b for b in islice(decoder.feed(decoder.TRAILER), 1)), None)
-    if form in WHOLE_FILE_FORMS and reader.is_plain_file and not is_compressed:
+    if form in WHOLE_FILE_FORMS and not is_compressed and reader.is_plain_file:
         batch = _read_first_rows(reader, form, options)
+    elif form in WHOLE_FILE_FORMS:
+        raise InputError(
+            f"{reader.name}: is {form.value} and compressed or from a pipe, so its time is known"
+            " too late to order files; write it to a plain file, or give --in-this-order"
+        )
     return _FileHead(decoder, batch, is_compressed)
 
 

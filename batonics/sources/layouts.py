@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from batonics.codec.session_day import is_itch_name, is_lobster_book_name
 from batonics.model.errors import DataWarning, InputError
 from batonics.sources.batch_download import (
     CONDITIONS,
@@ -146,7 +147,10 @@ def data_files(listing: Listing) -> list[InputFile]:
 
 def is_data_name(name: str) -> bool:
     """Whether a name of a directory is that of data."""
-    return name.endswith(DATA_ENDINGS) and name not in SUPPORT_FILES
+    if is_itch_name(name):
+        return True
+    is_other = name in SUPPORT_FILES or is_lobster_book_name(name)
+    return name.endswith(DATA_ENDINGS) and not is_other
 
 
 def read_facts(listing: Listing) -> BatchFacts | None:

@@ -17,7 +17,7 @@ from batonics.codec.framing import Framing
 from batonics.codec.mbo_columns import NAME_COLUMN, TABLE_COLUMNS, MboColumns
 from batonics.model.errors import InputError
 from batonics.model.mbo import MboBatch, slice_batch
-from batonics.sources.chunks import ChunkReader
+from batonics.sources.chunks import ChunkReader, copy_to_file
 from batonics.sources.input_options import InputOptions
 
 READ_ROWS = 1 << 16
@@ -33,6 +33,7 @@ class TableFile:
         framing: its form: one of `WHOLE_FILE_FORMS`.
         options: how it is read.
         batch_rows: limit of the rows of a batch.
+        chunks: its plain bytes, if it is compressed; None: it is read by itself.
 
     Attributes:
         columns: its columns; None before `batches` has begun.
@@ -42,12 +43,17 @@ class TableFile:
     """
 
     def __init__(
-        self, reader: ChunkReader, framing: Framing, options: InputOptions, batch_rows: int
+        self,
+        reader: ChunkReader,
+        framing: Framing,
+        options: InputOptions,
+        batch_rows: int,
+        chunks: Generator[bytes, None, None] | None = None,
     ) -> None:
         self.columns: MboColumns | None = None
         self.records = self.rows = self.skipped = 0
         self._reader, self._framing = reader, framing
-        self._options, self._batch_rows = options, batch_rows
+        self._options, self._batch_rows, self._chunks = options, batch_rows, chunks
 
     def batches(self) -> Generator[MboBatch, None, None]:
         """The records, in order.
@@ -75,12 +81,13 @@ class TableFile:
         """The record batches of the file."""
         reader = self._reader
         if self._framing is Framing.ARROW_STREAM:
-            with closing(reader.chunks()) as chunks:
-                stream = pa.ipc.open_stream(pa.PythonFile(_ChunkFile(chunks), "r"))
+            with closing(self._chunks or reader.chunks()) as pieces:
+                stream = pa.ipc.open_stream(pa.PythonFile(_ChunkFile(pieces), "r"))
                 self._begin(stream.schema)
                 yield from stream
             return
-        with reader.open_file() as file:
+        chunks = self._chunks
+        with reader.open_file() if chunks is None else copy_to_file(chunks, reader.name) as file:
             if self._framing is Framing.ARROW:
                 arrow = pa.ipc.open_file(file)
                 self._begin(arrow.schema)
@@ -98,7 +105,7 @@ class TableFile:
             self._begin(parquet.schema_arrow)
             names = [name for name in names if name in TABLE_COLUMNS]
             rows = 0
-            for batch in parquet.iter_batches(READ_ROWS, columns=names):
+            for batch in parquet.iter_batches(READ_ROWS, columns=names, use_threads=False):
                 yield batch
                 rows += batch.num_rows
                 reader.note_progress(rows / parquet.metadata.num_rows)

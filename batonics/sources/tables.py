@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from batonics.codec.metadata import DBN_MAGIC, parse_metadata, parse_prefix, schema_name
 from batonics.frames.schemas.table import find_schema, schema_forms
-from batonics.frames.schemas.vendor_tables import from_records, normalise_columns
 from batonics.model.errors import DamagedInputError, InputError, UsageError
 from batonics.sources.chunks import ChunkReader
 from batonics.sources.stream import read_metadata
@@ -38,11 +37,16 @@ def read_table(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, N
     if name.endswith((".dbn", ".dbn.zst")):
         yield from _read_dbn(path, schema)
         return
+    # pyarrow takes a third of a second to import, and only a comparison reads such tables.
+    from batonics.frames.schemas.vendor_tables import TableColumns
+
     try:
         rows = _scan_file(name)
         _check_required_columns(rows.collect_schema(), schema)
+        columns = TableColumns(schema)
         for frame in rows.collect_batches(lazy=True, maintain_order=True):
-            yield normalise_columns(frame, schema)
+            yield columns.convert(frame)
+        columns.finish()
     except InputError as error:
         named = str(error).startswith(name)
         raise error if named else InputError(f"{name}: {error}") from None
@@ -110,6 +114,8 @@ def _scan_file(name: str) -> pl.LazyFrame:
 
 def _read_dbn(path: str | Path, schema: str) -> Generator[pl.DataFrame, None, None]:
     """The rows of a DBN file, and those of files behind it in the same input (`cat a b`)."""
+    from batonics.frames.schemas.vendor_tables import from_records
+
     reader = ChunkReader(path)
     rows = _DbnRows(reader.name, schema)
     try:

@@ -19,11 +19,14 @@ from batonics.jobs.convert import ConvertRequest, TableOutput, convert
 from batonics.jobs.reconstruct import ReconstructRequest, reconstruct_files
 from batonics.model.mbo import Action, Flag, MboBatch, Side, empty_batch
 from batonics.model.times import NS_PER_DAY
-from tests.bench.harness import figure, heading, print_machine
+from tests.bench.harness import figure, fit_exponent, heading, measure_process, print_machine
 
 FILES = (10, 20, 40)
 NAMES = (5_000, 20_000, 80_000)
 NAMES_A_FILE = 5_000
+MANY_FILES = (75, 150, 300)
+FEW_NAMES = 100
+"""Files of which the memory is measured, and the names of each."""
 ROWS = 20_000
 FIRST_DAY = np.datetime64("2025-01-06")
 
@@ -44,7 +47,8 @@ def main() -> None:
             seconds.append(time.perf_counter() - started)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
             figure(f"{count} files", f"{seconds[-1]:.2f} s", note=f"at most {peak} MiB so far")
-        figure("exponent in files", f"{fit(FILES, seconds):.2f}", note="ceiling 1.05")
+        figure("exponent in files", f"{fit_exponent(FILES, seconds):.2f}", note="ceiling 1.05")
+        bench_memory(home, out)
         heading("names in one file")
         for name, work in (("reconstruct", rebuild), ("convert", write_trades)):
             seconds = []
@@ -54,7 +58,28 @@ def main() -> None:
                 work(path, out)
                 seconds.append(time.perf_counter() - started)
                 figure(f"{name}, {count:,} names", f"{seconds[-1]:.2f} s")
-            figure(f"{name}: exponent in names", f"{fit(NAMES, seconds):.2f}", note="ceiling 1.05")
+            figure(
+                f"{name}: exponent in names",
+                f"{fit_exponent(NAMES, seconds):.2f}",
+                note="ceiling 1.05",
+            )
+
+
+def bench_memory(home: Path, out: str) -> None:
+    """Time and memory of processes, by their number of files."""
+    heading(f"convert --schema trades in a process, {FEW_NAMES} names a file")
+    directory = home / "many"
+    directory.mkdir()
+    paths = [write_day(directory, day, FEW_NAMES) for day in range(max(MANY_FILES))]
+    options = ["--schema", "trades", "--out", out, "-q"]
+    costs = [measure_process(["convert", *paths[:count], *options]) for count in MANY_FILES]
+    for count, cost in zip(MANY_FILES, costs, strict=True):
+        text = f"{cost.processor_seconds:.2f} s"
+        figure(f"{count} files, processor time", text, note=f"{cost.peak_kib >> 10} MiB")
+    time = fit_exponent(MANY_FILES, [cost.processor_seconds for cost in costs])
+    figure("exponent of the time in files", f"{time:.2f}", note="ceiling 1.05")
+    memory = fit_exponent(MANY_FILES, [float(cost.peak_kib) for cost in costs])
+    figure("exponent of the memory in files", f"{memory:.2f}", note="0: flat")
 
 
 def rebuild(path: str, _: str) -> None:
@@ -65,11 +90,6 @@ def rebuild(path: str, _: str) -> None:
 def write_trades(path: str, out: str) -> None:
     """Write the trades of a file."""
     convert(ConvertRequest((path,), "trades"), TableOutput(out))
-
-
-def fit(sizes: tuple[int, ...], costs: list[float]) -> float:
-    """The exponent of a cost in a size."""
-    return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
 
 def write_day(directory: Path, day: int, names: int) -> str:

@@ -12,9 +12,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 ROUNDS = 5
 LIBRARIES = ("batonics", "numpy", "numba", "polars", "pyarrow", "backports.zstd")
@@ -74,8 +77,33 @@ def print_machine() -> None:
     print(f"commit: {_commit()}")
 
 
+class ProcessCost(NamedTuple):
+    """What a process took.
+
+    Attributes:
+        seconds: wall time.
+        processor_seconds: processor time of all its threads.
+        peak_kib: greatest resident memory.
+    """
+
+    seconds: float
+    processor_seconds: float
+    peak_kib: int
+
+
+def fit_exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
+    """The exponent of a cost in a size; 1 is a cost in proportion."""
+    return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
+
+
 def run_process(arguments: list[str], **environment: str) -> tuple[float, int]:
     """Run `batonics` in a process of its own; its wall seconds and greatest resident KiB."""
+    cost = measure_process(arguments, **environment)
+    return cost.seconds, cost.peak_kib
+
+
+def measure_process(arguments: list[str], **environment: str) -> ProcessCost:
+    """Run `batonics` in a process of its own, and measure it."""
     # A process begins with its parent's peak, and ours holds whole streams: one without stands
     # between.
     done = subprocess.run(
@@ -85,8 +113,8 @@ def run_process(arguments: list[str], **environment: str) -> tuple[float, int]:
         text=True,
         check=True,
     )
-    seconds, peak_kib = done.stdout.split()
-    return float(seconds), int(peak_kib)
+    seconds, processor_seconds, peak_kib = done.stdout.split()
+    return ProcessCost(float(seconds), float(processor_seconds), int(peak_kib))
 
 
 _PROGRAM = "from batonics.cli.main import main; main()"
@@ -96,7 +124,7 @@ started = time.perf_counter()
 quiet = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)
 child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=[quiet])
 _, status, usage = os.wait4(child, 0)
-print(time.perf_counter() - started, usage.ru_maxrss)
+print(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 

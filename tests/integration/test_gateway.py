@@ -14,8 +14,10 @@ from typing import Any
 import databento
 import databento_dbn
 import numpy as np
+import polars as pl
 import pytest
 
+import batonics
 from batonics.book.engine import BookEngine
 from batonics.codec import gateway as lines
 from batonics.codec.dbn import DbnDecoder
@@ -273,6 +275,18 @@ def test_a_new_name_is_sent_when_its_day_begins(tmp_path: Path) -> None:
     assert both.order == "ms" + 10 * "." + "m" + 10 * "."
     assert both.names() == {1: "CCC"}
     assert second.order == "sm" + 5 * "."  # of its own day only
+
+
+def test_a_table_is_served_with_names_that_come_late_in_it(feed: Path, tmp_path: Path) -> None:
+    path = tmp_path / "feed.csv"
+    frame = batonics.scan_mbo(feed).collect().with_row_index()
+    late = frame.filter((pl.col("symbol") == "AAA") | (pl.col("index") > 1_500)).drop("index")
+    times = pl.col("ts_recv", "ts_event").dt.strftime("%Y-%m-%dT%H:%M:%S%.9fZ")
+    late.with_columns(times, pl.col("price") / 1e9).write_csv(path)
+    with run_replay(path, protocol=GATEWAY) as replay:
+        second = run_session(replay, subscribe("BBB"))
+    rows = adds(3_000)
+    assert second.mbo == encode([row for at, row in enumerate(rows) if at % 2 and at > 1_500])
 
 
 def test_unknown_symbols_are_reported_and_the_others_are_sent(feed: Path) -> None:

@@ -396,6 +396,28 @@ def test_two_loaders_of_the_same_files_double_nothing(tmp_path: Path) -> None:
     assert not list((lake / ".loading").glob("*/"))
 
 
+def test_two_loaders_of_different_sources_of_a_date_load_each_row_once(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"{order_id}.dbn", order_id=order_id) for order_id in range(1, 9)]
+    lake, alone = tmp_path / "lake", tmp_path / "alone"
+    command = [*SCRIPT, "lake", "load", "--lake", str(lake), "-q", "--schemas", "mbo,trades"]
+    loaders = [
+        subprocess.Popen(
+            [*command, "--in-this-order", *map(str, files[first::2])],
+            env=environment(),
+            stderr=subprocess.PIPE,
+        )
+        for first in range(2)
+    ]
+    for loader in loaders:
+        assert loader.communicate(timeout=120)[1] == b""
+        assert loader.returncode == 0
+    load(alone, *files, schemas=("mbo", "trades"))
+    for schema in ("mbo", "trades"):
+        one, other = read_lake(lake, schema), read_lake(alone, schema)
+        assert_frame_equal(one, other, check_row_order=False)
+    assert Lake(lake).check() == []
+
+
 def test_a_reader_sees_whole_commits_only(tmp_path: Path) -> None:
     lake, file = tmp_path / "lake", write(tmp_path / "a.dbn", count=100)
     load(lake, file, schemas=("mbo", "trades"))

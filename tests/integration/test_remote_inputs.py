@@ -23,6 +23,7 @@ from batonics.sources.object_stores import open_s3_store
 from batonics.sources.remote_files import RANGE_BYTES
 from tests.support.batch_downloads import batch_files
 from tests.support.bucket_server import BUCKET, lake, server
+from tests.support.certificates import make_server_context
 from tests.support.command import error_line, run_in_process
 from tests.support.dbn_files import adds, compress, encode, metadata
 
@@ -107,6 +108,22 @@ def test_an_object_gives_what_its_bytes_give(web: Objects, tmp_path: Path) -> No
     assert batonics.scan_mbo(f"{web.url}/small.dbn.zst").collect().height == 20
     with pytest.raises(InputError, match="/none: "):
         batonics.reconstruct(f"{web.url}/none")
+
+
+def test_objects_come_over_tls_from_servers_that_are_trusted(
+    web: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, trusted = make_server_context(tmp_path)
+    web.socket = context.wrap_socket(web.socket, server_side=True)
+    url = web.url.replace("http://", "https://")
+    monkeypatch.setenv("BATONICS_LAKE_RETRIES_MAX", "0")
+    with pytest.raises(InputError, match=r"/day\.dbn: "):
+        batonics.scan_mbo(f"{url}/day.dbn").collect()
+    assert not web.requests  # nothing was asked of a server that is not trusted
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    records = (len(LARGE) - len(metadata())) // 56
+    assert batonics.scan_mbo(f"{url}/day.dbn").collect().height == records
+    assert batonics.scan_mbo(f"{url}/small.dbn.zst").collect().height == 20
 
 
 def test_ranges_are_fetched_a_few_ahead(web: Objects) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import warnings
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 import batonics
+from batonics.jobs.convert import ConvertRequest, TableOutput, convert
 from batonics.jobs.inspect import Inspection
 from batonics.jobs.reconstruct import BookOutput, ReconstructRequest, reconstruct_files
 from batonics.model.errors import DataWarning, InputError, LossWarning, UsageError
 from batonics.public.polars_namespace import mbo
 from batonics.sources.input_options import InputOptions
-from tests.support.dbn_files import SMALL
+from batonics.sources.stream import read_metadata
+from tests.support.command import reconstruct_books
+from tests.support.dbn_files import SMALL, compress
 
 
 @pytest.fixture
@@ -99,3 +105,44 @@ def test_a_cut_line_is_refused_or_left_out(records: pl.DataFrame, tmp_path: Path
     path.write_bytes(data[:-1])  # it might be within the last value
     with pytest.warns(DataWarning, match="the last line has no newline: is it cut"):
         batonics.scan_mbo(path).collect()
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow", "arrows"])
+def test_tables_come_through_pipes_and_compressed(
+    form: str, dbn: Path, records: pl.DataFrame, tmp_path: Path
+) -> None:
+    out = io.BytesIO()
+    if form == "parquet":
+        records.write_parquet(out)
+    elif form == "arrow":
+        records.write_ipc(out)
+    else:
+        records.write_ipc_stream(out)
+    data, books = out.getvalue(), reconstruct_books(dbn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        for stdin in (data, compress(data), gzip.compress(data)):
+            assert reconstruct_books("-", stdin=stdin) == books
+        path = tmp_path / "packed"
+        path.write_bytes(compress(data))
+        assert reconstruct_books(path) == books
+        with pytest.raises(InputError, match=r"packed: is .* its time is known too late"):
+            batonics.scan_mbo([path, dbn]).collect()
+
+
+def test_dbn_of_a_table_has_its_names_on_their_dates(records: pl.DataFrame, tmp_path: Path) -> None:
+    later = records.with_columns(
+        pl.col("ts_recv", "ts_event").dt.offset_by("3d"), pl.col("symbol") + "2"
+    )
+    path, out = tmp_path / "day.parquet", tmp_path / "day.dbn"
+    pl.concat([records, later]).write_parquet(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        convert(ConvertRequest((str(path),), schema="mbo"), TableOutput(str(out)))
+    found = batonics.scan_mbo(out).collect()
+    assert found["symbol"].to_list() == [*records["symbol"], *later["symbol"]]
+    metadata = read_metadata(out)
+    assert metadata is not None
+    days = {m.raw_symbol: m.intervals for m in metadata.mappings}
+    assert len(days) == 2 * records["symbol"].n_unique()
+    assert all(one.end_date - one.start_date == 1 for each in days.values() for one in each)

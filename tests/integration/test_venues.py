@@ -23,6 +23,7 @@ from batonics.model.errors import DataWarning, InputError, UsageError
 from batonics.model.mbo import Flag, MboBatch, concat_batches, copy_batch, records_from_batch
 from batonics.sim.market import Market
 from batonics.sources.input_options import InputOptions
+from batonics.sources.inputs import find_inputs
 from batonics.sources.stream import MboStream
 from tests.support import itch_files, lobster_files
 from tests.support.command import error_line, run_in_process
@@ -302,3 +303,35 @@ def test_days_of_lobster_are_one_instrument_and_stocks_are_several(
     found = {change.instrument_id for change in stream.statuses.all()}
     assert found == {1, 2}
     assert {stream.symbols.symbol(at, MIDNIGHT_NS) for at in (1, 2)} == {"AAPL", "MSFT"}
+
+
+def test_days_of_itch_in_a_directory_are_one_stream(
+    itch: Path, lobster: Path, tmp_path: Path
+) -> None:
+    days = tmp_path / "itch"
+    days.mkdir()
+    (days / ITCH_NAME).write_bytes(itch.read_bytes())
+    (days / "01312019.NASDAQ_ITCH50.gz").write_bytes(gzip.compress(itch.read_bytes()))
+    stream, batch = read(*(Path(one) for one in find_inputs(days)))
+    _, first = read(itch)
+    rows = len(first.action)
+    assert len(batch.action) == 2 * rows
+    assert (batch.ts_recv[rows:] - first.ts_recv == 86_400 * 10**9).all()
+    assert len(stream.files) == 2
+    # Locates are numbered anew each day: names hold on their day.
+    for ts_ns in (MIDNIGHT_NS, MIDNIGHT_NS + 86_400 * 10**9):
+        names = [stream.symbols.symbol(int(at), ts_ns) for at in np.unique(batch.instrument_id)]
+        assert None not in names
+        assert len(set(names)) == len(names)
+    engine, _ = fold(first)
+    both = BookEngine(bbo=True)
+    for part in MboStream(find_inputs(days)).batches():
+        both.fold(part)
+    assert sorted(engine_orders(both)) == sorted(engine_orders(engine))
+
+    books = tmp_path / "lobster"
+    books.mkdir()
+    (books / LOBSTER_NAME).write_bytes(lobster.read_bytes())
+    (books / LOBSTER_NAME.replace("message", "orderbook")).write_bytes(b"1,2,3,4\n")
+    with pytest.warns(DataWarning, match="left out, .*orderbook"):
+        assert [Path(one).name for one in find_inputs(books)] == [LOBSTER_NAME]

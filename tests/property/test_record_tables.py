@@ -20,11 +20,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batonics.codec import record_text
+from batonics.codec.csv_records import CsvDecoder
 from batonics.codec.decoders import Decoder, DecoderFactory
-from batonics.codec.record_text import CsvDecoder, JsonRecordsDecoder, RecordTextDecoder
+from batonics.codec.json_records import JsonRecordsDecoder
+from batonics.codec.ndjson_kernels import LINES_DOUBTFUL
+from batonics.codec.record_text import RecordTextDecoder, UsualLines
 from batonics.codec.unpacking import Unpacker
 from batonics.model.errors import BatonicsError, InputError
 from batonics.model.mbo import (
@@ -217,7 +221,8 @@ def outcome(decoder: RecordTextDecoder, data: bytes, places: list[int]) -> tuple
     return taken, error, decoder.records, decoder.rows, decoder.skipped, sorted(decoder.new_names())
 
 
-@settings(max_examples=25)
+@pytest.mark.usefixtures("single_lines")
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=ROWS,
     bad=st.lists(st.tuples(st.integers(0, 29), st.sampled_from(["price", "flags", "line"]))),
@@ -252,6 +257,77 @@ def test_cuts_between_chunks_change_nothing(
     if skip_bad and not whole[1]:
         assert whole[3] == expected
         assert whole[2] == whole[3] + whole[4]
+
+
+class SlowCsv(CsvDecoder):
+    """Reads every line as an unusual one."""
+
+    def _parse_usual(self, *arguments: Any) -> UsualLines:
+        return UsualLines(arguments[1], self._row, LINES_DOUBTFUL, 0, 0)
+
+
+class SlowJson(JsonRecordsDecoder):
+    """Reads every line as an unusual one."""
+
+    def _parse_usual(self, *arguments: Any) -> UsualLines:
+        return UsualLines(arguments[1], self._row, LINES_DOUBTFUL, 0, 0)
+
+
+EDITS = ["", "0", "9", "00", ".", "-", "+", " ", "e", '"', ",", "Z", "T", ":", "\r", "\n", "é", "{",
+         "}", "null", "A", "18446744073709551616", "\x00", "\\"]  # fmt: skip
+
+
+@pytest.fixture
+def single_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unusual lines are read one by one, so that the compiled pass has all the others."""
+    monkeypatch.setattr(record_text, "_UNUSUAL_BYTES", 1)
+    monkeypatch.setattr(record_text, "_USUAL_BYTES", 0)
+
+
+@pytest.mark.usefixtures("single_lines")
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=ROWS,
+    edits=st.lists(st.tuples(st.integers(0, 1 << 16), st.sampled_from(EDITS)), max_size=3),
+    layout=st.sampled_from([pretty, short, dict]),
+    form=st.sampled_from(["csv", "quoted", "json", "nested", "numbers"]),
+    local=st.booleans(),
+    skip_bad=st.booleans(),
+)
+def test_the_compiled_pass_reads_lines_as_columns_are_read(
+    rows: list[Row],
+    edits: list[tuple[int, str]],
+    layout: Callable[[Row], Row],
+    form: str,
+    local: bool,
+    skip_bad: bool,
+) -> None:
+    shown = [layout(row) | {"symbol": f"S{row['instrument_id']}"} for row in rows]
+    if local:
+        shown = [
+            row | {name: str(row[name]).replace("T", " ").rstrip("Z") for name in COLUMNS[:2]}
+            for row in shown
+        ]
+    if form == "numbers":
+        floats = {"price": 64.5} if layout is not dict else {}
+        shown = [row | floats for row in shown]
+    names = [*COLUMNS, "symbol"]
+    decoders: tuple[type[RecordTextDecoder], ...]
+    if form in ("csv", "quoted"):
+        quoting = csv.QUOTE_ALL if form == "quoted" else csv.QUOTE_MINIMAL
+        text = as_csv(shown, names, ",", quoting).decode()
+        decoders = CsvDecoder, SlowCsv
+    else:
+        text = as_json(shown, names, nested=form == "nested", array=False).decode()
+        decoders = JsonRecordsDecoder, SlowJson
+    first = text.index("\n") + 1
+    body = text[first:]
+    for place, edit in edits:
+        at = place % (len(body) + 1)
+        body = body[:at] + edit + body[at + 1 :]
+    data = (text[:first] + body).encode()
+    fast, slow = (make(skip_bad=skip_bad, source="x") for make in decoders)
+    assert outcome(fast, data, []) == outcome(slow, data, [])
 
 
 @pytest.mark.parametrize(

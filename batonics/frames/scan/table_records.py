@@ -63,7 +63,7 @@ class _TableRows:
 
     def batches(self) -> Iterator[MboBatch]:
         """The batches of one collection."""
-        from batonics.codec.column_values import BadValueError
+        from batonics.codec.column_notes import BadValueError
         from batonics.codec.mbo_columns import MboColumns
 
         columns = MboColumns(self._schema)

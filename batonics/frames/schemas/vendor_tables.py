@@ -1,16 +1,27 @@
 """Tables of a vendor schema, from any writer, converted to the columns of our frames.
 
 The rule here: only the form changes. Sentinels become null, letters become Enums, and nanoseconds
-become Datetimes. Prices stay integers of 1e-9; decimals and decimal text become integers
-exactly, without a float in between.
+become Datetimes. Prices are integers of 1e-9. Values are taken or refused as those of MBO records
+are (`codec/column_values.py`).
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from batonics.codec.column_casts import is_text, plain_column, without_empty
+from batonics.codec.column_notes import BadValueError, ColumnNotes, check_text_times
+from batonics.codec.column_values import (
+    has_decimal_point,
+    integer_column,
+    price_column,
+    time_column,
+)
 from batonics.codec.records import UNDEFINED
 from batonics.frames.columns.mbo_frame import (
     CATEGORIES,
@@ -22,9 +33,10 @@ from batonics.frames.columns.mbo_frame import (
 from batonics.frames.columns.prices import find_price_columns
 from batonics.frames.schemas.table import find_schema
 from batonics.model.errors import InputError
-from batonics.model.mbo import PRICE_SCALE
+from batonics.model.mbo import UNDEF_TIMESTAMP
 
-_DECIMALS = 9
+_TIME_MAX = 2**63 - 1
+"""The latest time of a frame."""
 
 
 def from_records(records: NDArray[np.void], schema: str) -> pl.DataFrame:
@@ -55,76 +67,102 @@ def from_records(records: NDArray[np.void], schema: str) -> pl.DataFrame:
 
 
 def normalise_columns(frame: pl.DataFrame, schema: str) -> pl.DataFrame:
-    """The columns of a schema that a frame has, converted to the schema's dtypes.
-
-    Args:
-        frame: columns with the names of the schema. Times are Datetimes, nanoseconds or ISO 8601
-            text; prices are integers of 1e-9, decimals or decimal text; letters are text.
-            Sentinels become null, and other columns are left out.
-        schema: the name of the vendor's schema.
+    """The columns of a schema that a whole table has; see `TableColumns`.
 
     Raises:
-        InputError: a column cannot be converted.
+        InputError: a value is refused.
     """
-    columns = find_schema(schema).columns
-    present = [name for name in columns if name in frame.columns]
-    try:
-        return frame.select(_convert(name, frame.schema[name], columns[name]) for name in present)
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"a column is not what schema {schema} has there: {reason}") from None
+    columns = TableColumns(schema)
+    found = columns.convert(frame)
+    columns.finish()
+    return found
 
 
-def _convert(name: str, found: pl.DataType, expected: pl.DataType) -> pl.Expr:
-    column = pl.col(name)
-    if found.is_float() and expected.is_integer():
-        raise InputError(f"column {name} is of floats, which are not exact: write integers of 1e-9")
-    if expected == TIME_TYPE:
-        return _parse_time(column, found).alias(name)
-    if isinstance(expected, pl.Enum):
-        return column.cast(expected)
-    is_price = bool(find_price_columns({name: expected}))
-    if isinstance(found, pl.Decimal) and found.scale > (_DECIMALS if is_price else 0):
-        raise InputError(f"column {name} is {found}, with more decimals than {expected} holds")
-    value = (_read_price(column, found) if is_price else column).cast(expected)
-    if name not in UNDEFINED:
-        return value.alias(name)
-    return pl.when(value != UNDEFINED[name]).then(value).alias(name)
+class TableColumns:
+    """Converts the frames of one table, in their order, to the dtypes of a schema.
 
+    Columns have the names of the schema; other ones are left out. Values are taken by the rules of
+    tables of MBO records (docs/formats.md), except that any value may be missing. Sentinels become
+    null.
 
-def _read_price(column: pl.Expr, found: pl.DataType) -> pl.Expr:
-    """The integer of 1e-9 from decimals, decimal text or integers."""
-    if found == pl.String():
-        return _parse_price(column)
-    if isinstance(found, pl.Decimal) and found.scale:
-        return column.cast(pl.Decimal(38, _DECIMALS)).to_physical()
-    return column
+    Args:
+        schema: the name of the schema.
+    """
 
+    def __init__(self, schema: str) -> None:
+        self._schema = schema
+        self._columns = find_schema(schema).columns
+        self._notes = ColumnNotes(advice="write the table anew with all digits")
+        self._prices = frozenset(find_price_columns(self._columns))
+        self._rows = 0
 
-def _parse_time(column: pl.Expr, found: pl.DataType) -> pl.Expr:
-    if isinstance(found, pl.Datetime):
-        exact = column.cast(pl.Datetime("ns", found.time_zone)).dt
-        zoned = found.time_zone is not None
-        return exact.convert_time_zone("UTC") if zoned else exact.replace_time_zone("UTC")
-    if found == pl.String():
-        is_number = column.str.contains("^[0-9]+$")
-        number = pl.when(is_number).then(column).cast(pl.UInt64)
-        text = pl.when(~is_number).then(column)
-        parsed = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="ns", time_zone="UTC")
-        return pl.coalesce(_parse_time(number, pl.UInt64()), parsed)
-    # UNDEF_TIMESTAMP is -1 as a signed word.
-    signed = column.reinterpret(signed=True) if found == pl.UInt64() else column.cast(pl.Int64)
-    return pl.when(signed != -1).then(signed).cast(TIME_TYPE)
+    def convert(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The next frame, converted.
 
+        Raises:
+            InputError: a value is refused.
+        """
+        found = [name for name in self._columns if name in frame.columns]
+        texts = [name for name in found if name in self._prices and frame[name].dtype == pl.String]
+        if self._notes.decimal_prices is None and texts:
+            columns = (plain_column(frame[name].to_arrow()) for name in texts)
+            self._notes.decimal_prices = any(map(has_decimal_point, columns))
+        converted = [self._convert(frame[name], self._columns[name]) for name in found]
+        self._rows += frame.height
+        return pl.DataFrame(converted)
 
-def _parse_price(text: pl.Expr) -> pl.Expr:
-    """The integer of 1e-9 from decimal text, or from integer text if it has no decimal point."""
-    is_decimal = text.str.contains(r"^-?\d+\.\d{1,9}0*$")
-    parts = pl.when(is_decimal).then(text).str.splitn(".", 2)
-    whole, fraction = (parts.struct[f"field_{part}"] for part in (0, 1))
-    # Int128 holds any ten digits; the last cast refuses a price that exceeds int64.
-    units = whole.cast(pl.Int64).cast(pl.Int128) * PRICE_SCALE
-    rest = fraction.str.slice(0, _DECIMALS).str.pad_end(_DECIMALS, "0").cast(pl.Int128)
-    sign = pl.when(whole.str.starts_with("-")).then(-1).otherwise(1)
-    integer = pl.when(~is_decimal).then(text).cast(pl.Int64)
-    return pl.coalesce(integer, (units + sign * rest).cast(pl.Int64))
+    def finish(self) -> None:
+        """Say that the table has ended.
+
+        Raises:
+            InputError: its times are text, and none shows nanoseconds.
+        """
+        # Times of intervals are whole seconds.
+        if "action" in self._columns:
+            check_text_times(self._notes)
+
+    def _convert(self, column: pl.Series, expected: pl.DataType) -> pl.Series:
+        name = column.name
+        if not (expected == TIME_TYPE or expected.is_integer()):
+            try:
+                return column.cast(expected)
+            except pl.exceptions.PolarsError as error:
+                reason = str(error).splitlines()[0]
+                raise InputError(
+                    f"column {name} is not what schema {self._schema} has there: {reason}"
+                ) from None
+        table_column = plain_column(column.to_arrow())
+        if is_text(table_column.type):
+            table_column = without_empty(table_column)
+        is_missing = table_column.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+        known = table_column.filter(pa.array(~is_missing))
+        try:
+            values = self._exact_values(name, known, expected)
+        except BadValueError as error:
+            row = self._rows + int(np.flatnonzero(~is_missing)[error.row])
+            raise InputError(f"row {row}: {error.reason}") from None
+        found = np.zeros(len(column), values.dtype)
+        found[~is_missing] = values
+        if name in UNDEFINED:
+            is_missing |= found == UNDEFINED[name]
+        if expected == TIME_TYPE:
+            found = np.where(is_missing, 0, found).astype(np.int64)
+        return pl.Series(name, pa.array(found, mask=is_missing)).cast(expected)
+
+    def _exact_values(self, name: str, column: pa.Array, expected: pl.DataType) -> NDArray[Any]:
+        """The values of a column without nulls.
+
+        Raises:
+            BadValueError: a value is refused.
+        """
+        if expected == TIME_TYPE:
+            times = time_column(name, column, self._notes)
+            too_late = (times > _TIME_MAX) & (times != UNDEF_TIMESTAMP)
+            if too_late.any():
+                row = int(too_late.argmax())
+                raise BadValueError(row, f"{name} is {times[row]}, after the year 2262")
+            return times
+        if name in self._prices:
+            return price_column(name, column, self._notes)
+        dtype = pl.Series([], dtype=expected).to_numpy().dtype
+        return integer_column(name, column, dtype, self._notes)

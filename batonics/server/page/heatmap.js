@@ -4,7 +4,7 @@
  */
 
 import { find } from "./dom.js";
-import { drawHeatmap, MARGIN } from "./heatmap_drawing.js";
+import { drawHeatmap, drawNow, MARGIN } from "./heatmap_drawing.js";
 import { Latest } from "./latest.js";
 import { formatSpan, formatTime, parseTime } from "./values.js";
 
@@ -29,6 +29,7 @@ export class HeatmapPanel {
     this.change = change;
     this.box = find("heatmap", HTMLDivElement);
     this.canvas = find("heatmap-cells", HTMLCanvasElement);
+    this.overlay = find("heatmap-now", HTMLCanvasElement);
     this.hint = find("heatmap-hint", HTMLParagraphElement);
     /** @type {Span | null} the times of the data */
     this.data = null;
@@ -131,11 +132,13 @@ export class HeatmapPanel {
   /** @param {bigint | null} now the time of the book that is shown */
   mark(now) {
     this.now = now;
-    this.draw();
+    if (this.grid) drawNow(this.overlay, this.grid, now);
   }
 
   draw() {
-    if (this.grid) drawHeatmap(this.canvas, this.grid, this.now);
+    if (!this.grid) return;
+    drawHeatmap(this.canvas, this.grid);
+    drawNow(this.overlay, this.grid, this.now);
   }
 
   /** @returns {Span | null} what is shown, or asked for */

@@ -16,18 +16,29 @@ const TIME_LABELS = 6;
 const STATUS_VARIABLES = /** @type {Record<string, string>} */ ({ synced: "--good" });
 
 /**
+ * Empty a canvas and give it as many pixels as the screen has for it.
  * @param {HTMLCanvasElement} canvas
- * @param {Heatmap} grid
- * @param {bigint | null} now a time that is marked
+ * @returns {{context: CanvasRenderingContext2D | null, width: number, height: number}} with the
+ *   size in CSS pixels; without a context where there is no room
  */
-export function drawHeatmap(canvas, grid, now) {
+function clear(canvas) {
   const ratio = window.devicePixelRatio;
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
-  const context = canvas.getContext("2d");
-  if (!context || width <= MARGIN.right || height <= MARGIN.bottom + STRIP) return;
-  context.scale(ratio, ratio);
+  const hasRoom = width > MARGIN.right && height > MARGIN.bottom + STRIP;
+  const context = hasRoom ? canvas.getContext("2d") : null;
+  context?.scale(ratio, ratio);
+  return { context, width, height };
+}
+
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @param {Heatmap} grid
+ */
+export function drawHeatmap(canvas, grid) {
+  const { context, width, height } = clear(canvas);
+  if (!context) return;
   const theme = getComputedStyle(canvas);
   const lanes = Math.round((height - MARGIN.bottom) * LANES_SHARE);
   const plot = { width: width - MARGIN.right, height: height - MARGIN.bottom - STRIP - lanes };
@@ -42,7 +53,6 @@ export function drawHeatmap(canvas, grid, now) {
   drawAxes(context, grid, scales, theme);
   const top = STRIP + plot.height + MARGIN.bottom;
   drawLanes(context, makeLanes(grid), { top, width: plot.width, height: lanes }, theme);
-  if (now !== null) drawNow(context, grid, { width: plot.width, height }, now, theme);
 }
 
 /**
@@ -259,18 +269,19 @@ function labelOfTime(ns, length) {
 }
 
 /**
- * @param {CanvasRenderingContext2D} context
+ * Mark a time. It has a canvas of its own, since it changes with each moment and the grid does not.
+ * @param {HTMLCanvasElement} canvas
  * @param {Heatmap} grid
- * @param {{width: number, height: number}} place
- * @param {bigint} now
- * @param {CSSStyleDeclaration} theme
+ * @param {bigint | null} now null: none is marked
  */
-function drawNow(context, grid, { width, height }, now, theme) {
-  const from = parseTime(grid.from ?? "");
-  const x = (Number(now - from) / (grid.columns * grid.column_ns)) * width;
-  if (x < 0 || x > width) return;
-  context.fillStyle = theme.getPropertyValue("--text");
-  context.fillRect(Math.min(x, width - 1), 0, 1, height);
+export function drawNow(canvas, grid, now) {
+  const { context, width, height } = clear(canvas);
+  if (!context || now === null) return;
+  const plot = width - MARGIN.right;
+  const x = (Number(now - parseTime(grid.from ?? "")) / (grid.columns * grid.column_ns)) * plot;
+  if (x < 0 || x > plot) return;
+  context.fillStyle = getComputedStyle(canvas).getPropertyValue("--text");
+  context.fillRect(Math.min(x, plot - 1), 0, 1, height);
 }
 
 /**

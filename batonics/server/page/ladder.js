@@ -15,12 +15,18 @@ export class Ladder {
     this.scroll = find("ladder-scroll", HTMLDivElement);
     /** @type {Row[]} */
     this.rows = [];
+    /** @type {LadderRow[]} */
+    this.drawn = [];
     /** @type {Map<string, number>} sizes of the book shown before, by side and price */
     this.before = new Map();
     /** @type {Map<string, number>} */
     this.traded = new Map();
     this.bookName = "";
     this.chosen = { side: "", price: "" };
+    this.body.addEventListener("click", (event) => {
+      const row = event.target instanceof Element ? event.target.closest("tr") : null;
+      if (row) this.choose(row.dataset.side ?? "", row.dataset.price ?? "");
+    });
   }
 
   /** @param {Book | null} book */
@@ -78,48 +84,64 @@ export class Ladder {
     const prices = alignPrices(this.rows.map((row) => row.level.price));
     const largest = Math.max(1, ...this.rows.map((row) => row.level.size));
     const firstBid = this.rows.findIndex((row) => row.side === "B");
-    this.body.replaceChildren(
-      ...this.rows.map((row, place) => {
-        const element = this.drawRow(row, prices[place], row.level.size / largest);
-        if (place === firstBid) element.classList.add("first-bid");
-        const size = this.before.get(row.side + row.level.price);
-        if (isFlashing && size !== row.level.size) element.classList.add("changed");
-        return element;
-      }),
-    );
+    while (this.drawn.length < this.rows.length) this.drawn.push(new LadderRow());
+    this.rows.forEach((row, place) => {
+      const { side, level } = row;
+      const isChosen = this.chosen.side === side && this.chosen.price === level.price;
+      const isChanged = isFlashing && this.before.get(side + level.price) !== level.size;
+      this.drawn[place].show(row, {
+        price: prices[place],
+        share: level.size / largest,
+        traded: this.traded.get(level.price),
+        classes: `${side === "B" ? "bid-row" : "ask-row"}${place === firstBid ? " first-bid" : ""}${
+          isChanged ? " changed" : ""
+        }`,
+        isChosen,
+      });
+    });
+    const elements = this.drawn.slice(0, this.rows.length).map((row) => row.element);
+    if (this.body.rows.length !== elements.length) this.body.replaceChildren(...elements);
+  }
+}
+
+/** A row of the table that shows one level after another: only what differs is written. */
+class LadderRow {
+  constructor() {
+    this.button = make("button", "");
+    this.button.type = "button";
+    this.button.tabIndex = -1; // the keys j and k choose levels: a stop for each row is too many
+    const names = ["count", "bid", "price", "ask", "count", "traded"];
+    this.cells = names.map((name) => make("td", name));
+    this.cells[2].append(this.button);
+    this.element = make("tr", "", ...this.cells);
   }
 
   /**
    * @param {Row} row
-   * @param {string} price
-   * @param {number} share of the largest size
-   * @returns {HTMLTableRowElement}
+   * @param {{price: string, share: number, traded: number | undefined, classes: string,
+   *   isChosen: boolean}} look
    */
-  drawRow({ side, level }, price, share) {
+  show({ side, level }, { price, share, traded, classes, isChosen }) {
     const isBid = side === "B";
-    const size = make("td", isBid ? "bid" : "ask", make("span", "", String(level.size)));
-    size.style.setProperty("--share", `${(100 * share).toFixed(1)}%`);
-    const count = make("td", "count", String(level.count));
-    const empty = [make("td", ""), make("td", "")];
-    const traded = this.traded.get(level.price);
-    const button = make("button", "", price);
-    button.type = "button";
-    button.tabIndex = -1; // the keys j and k choose levels: a stop for each row would be hundreds
-    button.setAttribute("aria-label", `Queue of the ${isBid ? "bid" : "ask"} ${price}`);
-    const element = make(
-      "tr",
-      isBid ? "bid-row" : "ask-row",
-      ...(isBid ? [count, size] : empty),
-      make("td", "price", button),
-      ...(isBid ? empty : [size, count]),
-      make("td", "traded", traded === undefined ? "" : String(traded)),
-    );
-    if (this.chosen.side === side && this.chosen.price === level.price) {
-      element.setAttribute("aria-selected", "true");
-    }
-    element.dataset.side = side;
-    element.dataset.price = level.price;
-    element.addEventListener("click", () => this.choose(side, level.price));
-    return element;
+    const [size, count] = [String(level.size), String(level.count)];
+    const texts = isBid ? [count, size, "", ""] : ["", "", size, count];
+    [0, 1, 3, 4].forEach((cell, place) => write(this.cells[cell], texts[place]));
+    write(this.cells[5], traded === undefined ? "" : String(traded));
+    write(this.button, price);
+    this.cells[isBid ? 1 : 3].style.setProperty("--share", `${(100 * share).toFixed(1)}%`);
+    this.cells[isBid ? 3 : 1].style.setProperty("--share", "0%");
+    this.element.className = classes;
+    this.element.dataset.side = side;
+    this.element.dataset.price = level.price;
+    this.element.ariaSelected = isChosen ? "true" : null;
+    this.button.ariaLabel = `Queue of the ${isBid ? "bid" : "ask"} ${price}`;
   }
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }

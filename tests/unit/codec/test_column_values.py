@@ -12,15 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batonics.codec.column_notes import BadValueError, ColumnNotes
 from batonics.codec.column_values import (
-    FLOAT_PRICE_MAX,
-    BadValueError,
-    ColumnNotes,
     integer_column,
     letter_column,
     price_column,
     time_column,
 )
+from batonics.codec.float_kernels import FLOAT_PRICE_MAX
 from batonics.model.errors import InputError
 from batonics.model.mbo import UNDEF_ORDER_SIZE, UNDEF_PRICE, UNDEF_TIMESTAMP, Action, Side
 

@@ -81,7 +81,7 @@ def test_the_format_before_dbn_is_refused_with_advice(test_data: Path) -> None:
     ("first", "words"),
     [
         (b"", "the input is empty"),
-        (b"PK\x03\x04\x14\x00", "this is a zip archive; unpack it first"),
+        (b"PK\x03\x04\x14\x00", "this is a zip archive; give it as a file, or unpack it"),
         (b"FEA1\x00\x00", "this is Feather version 1; write version 2"),
         (
             b"name,age\nx,1\n",

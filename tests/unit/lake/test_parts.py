@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
@@ -196,6 +197,17 @@ def test_a_symbol_with_many_rows_has_parts_and_row_groups_of_its_own(
         "B",
         "B",
     )
+
+
+@pytest.mark.parametrize(("column", "value"), [("instrument_id", ord("B")), ("symbol", "B")])
+def test_a_row_group_tells_that_it_lacks_an_instrument_or_symbol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str, value: object
+) -> None:
+    monkeypatch.setattr(parts, "GROUP_SYMBOL_ROWS", 10)
+    rows: list[Row] = [(at, name, ord(name)) for at in range(10) for name in "ABC"]
+    ((path, _),) = written(tmp_path, frame(rows))
+    found = duckdb.execute("SELECT * FROM parquet_bloom_probe(?, ?, ?)", [str(path), column, value])
+    assert [excluded for *_, excluded in found.fetchall()] == [True, False, True]
 
 
 def test_a_commit_of_a_feed_is_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

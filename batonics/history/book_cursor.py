@@ -1,0 +1,178 @@
+"""One book of a history that is read forward, event by event.
+
+The rule here: a book is at the end of an event, or further (rule 5). Records of an event that is
+open wait until its end comes, as those that `EventCutoff` holds do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batonics.book.engine import BookEngine
+from batonics.book.order_search import OrderState, find_orders
+from batonics.model.mbo import (
+    ACTION_CLEAR,
+    ACTION_FILL,
+    ACTION_NONE,
+    ACTION_TRADE,
+    F_LAST,
+    F_SNAPSHOT,
+    DayStart,
+    MboBatch,
+    concat_batches,
+    empty_batch,
+    slice_batch,
+    take_batch,
+)
+
+_CHANGES_NO_ORDER = np.array([ACTION_TRADE, ACTION_FILL, ACTION_NONE], np.uint8)
+
+
+class NumberedRows(NamedTuple):
+    """Records of a book.
+
+    Attributes:
+        batch: the records.
+        numbers: (rows,) their places in the stream.
+        due_ns: (rows,) when each is due (`RecordFile.due_ns`).
+    """
+
+    batch: MboBatch
+    numbers: NDArray[np.int64]
+    due_ns: NDArray[np.int64]
+
+    def take(self, rows: NDArray[np.intp]) -> Self:
+        """Some of the rows."""
+        return self._replace(
+            batch=take_batch(self.batch, rows), numbers=self.numbers[rows], due_ns=self.due_ns[rows]
+        )
+
+    def slice(self, start: int, stop: int) -> Self:
+        """Rows `[start, stop)`, as views."""
+        return self._replace(
+            batch=slice_batch(self.batch, start, stop),
+            numbers=self.numbers[start:stop],
+            due_ns=self.due_ns[start:stop],
+        )
+
+
+NO_ROWS = NumberedRows(empty_batch(0), np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+class BookEvent(NamedTuple):
+    """An event of a book, or several where nobody asks for each.
+
+    Attributes:
+        key: the key of the book (`record_keys`).
+        record: the number of its last record; for the start of a day the first one of the day.
+        due_ns: when that record is due; -1: no record with a time has come.
+        rows: its records; none where a day starts.
+        is_reset: whether it may have changed orders that its records do not name: it has an R, or
+            is a snapshot.
+        before: the orders that it names, by id, as they were before. Empty for a reset.
+        after: those of them that are in the book after it.
+    """
+
+    key: int
+    record: int
+    due_ns: int
+    rows: NumberedRows
+    is_reset: bool
+    before: dict[int, OrderState] = {}  # noqa: RUF012 - never changed
+    after: dict[int, OrderState] = {}  # noqa: RUF012
+
+
+class BookCursor:
+    """A book that is read forward.
+
+    Args:
+        key: the key of the book.
+        engine: an engine of this book alone, or of none where the book has not begun.
+        held: the records so far of the event that is open.
+        record: a number after which the book is as it is now; -1: before the first one.
+        due_ns: when that record is due; -1: no record with a time has come.
+
+    Attributes:
+        has_events: whether each event is asked for.
+    """
+
+    def __init__(
+        self, key: int, engine: BookEngine, held: NumberedRows, record: int, due_ns: int
+    ) -> None:
+        self.key, self.engine, self.record, self.due_ns = key, engine, record, due_ns
+        self.has_events = False
+        self._held = held
+
+    def take(self, rows: NumberedRows, day_start: int | None = None) -> Iterator[BookEvent]:
+        """The events that end in further records; the book is as after each when it comes.
+
+        Args:
+            rows: the next records of this book.
+            day_start: the number of the first record of the stream in these, where a later day
+                starts with it (rule 21). None: no day starts.
+        """
+        if day_start is not None:
+            # A snapshot that the day before left open ends.
+            ended = _end_rows(self._held.batch, is_whole=True)
+            yield from self._events(self._held, ended)
+        held = self._held
+        if len(held.numbers):
+            rows = NumberedRows(
+                concat_batches([held.batch, rows.batch]),
+                np.concatenate((held.numbers, rows.numbers)),
+                np.concatenate((held.due_ns, rows.due_ns)),
+            )
+        ends = _end_rows(rows.batch, is_whole=False)
+        if day_start is not None and not (len(ends) and rows.numbers[ends[0]] <= day_start):
+            yield self._start_day(day_start)
+            day_start = None
+        yield from self._events(rows, ends, starts_day=day_start is not None)
+
+    def _events(
+        self, rows: NumberedRows, ends: NDArray[np.intp], *, starts_day: bool = False
+    ) -> Iterator[BookEvent]:
+        """Fold the events of some rows that end with these; hold the rows behind them."""
+        start = 0
+        self._held = rows.slice(int(ends[-1]) + 1 if len(ends) else 0, len(rows.numbers))
+        self._held = self._held.take(np.arange(len(self._held.numbers)))  # copies
+        for end in ends.tolist() if self.has_events else ends[-1:].tolist():
+            yield self._fold(rows.slice(start, end + 1), starts_day=starts_day)
+            start, starts_day = end + 1, False
+
+    def _fold(self, rows: NumberedRows, *, starts_day: bool) -> BookEvent:
+        batch = rows.batch
+        if starts_day:
+            batch = DayStart._make(batch)
+        names = batch.action, batch.flags
+        is_reset = not self.has_events or bool(
+            ((names[0] == ACTION_CLEAR) | (names[1] & F_SNAPSHOT != 0)).any()
+        )
+        named = np.empty(0, np.uint64)
+        if not is_reset:
+            named = np.unique(batch.order_id[~np.isin(batch.action, _CHANGES_NO_ORDER)])
+        before = find_orders(self.engine, named) if len(named) else {}
+        self.engine.fold(batch)
+        after = find_orders(self.engine, named) if len(named) else {}
+        self.record, self.due_ns = int(rows.numbers[-1]), int(rows.due_ns[-1])
+        return BookEvent(self.key, self.record, self.due_ns, rows, is_reset, before, after)
+
+    def _start_day(self, record: int) -> BookEvent:
+        self.engine.fold(DayStart._make(empty_batch(0)))
+        self.record = record
+        return BookEvent(self.key, record, self.due_ns, NO_ROWS, is_reset=False)
+
+
+def _end_rows(batch: MboBatch, *, is_whole: bool) -> NDArray[np.intp]:
+    """The rows of one book that end events (rules 5, 14).
+
+    Args:
+        batch: the rows.
+        is_whole: whether a snapshot at the end of the rows has ended with them.
+    """
+    in_snapshot = batch.flags & F_SNAPSHOT != 0
+    next_in_snapshot = np.append(in_snapshot[1:], not is_whole)
+    return np.flatnonzero((batch.flags & F_LAST != 0) | (in_snapshot & ~next_in_snapshot))
