@@ -27,6 +27,7 @@ from batonics.server.api_contract import (
     time_parameter,
 )
 from batonics.server.handlers import charge
+from batonics.server.heatmap_api import RECORDS_MAX, SEGMENT_UNITS, UNITS_MAX
 from batonics.server.history_answers import HistoryAnswers
 from batonics.server.history_documents import data_document
 from batonics.server.history_params import (
@@ -49,10 +50,8 @@ from batonics.server.service import WebService
 
 TAnswer = TypeVar("TAnswer")
 
-BARS_UNITS, COVERAGE_UNITS, SEGMENT_UNITS, UNITS_MAX = 40.0, 10.0, 40.0, 1_000.0
-"""Units (`request_rate`) of bars, of coverage, of each segment to fold for it, and the most."""
-RECORDS_MAX = 1 << 25
-"""Records of the stream that one answer may span."""
+BARS_UNITS, COVERAGE_UNITS = 40.0, 10.0
+"""Units (`request_rate`) of bars, and of coverage apart from the segments to fold for it."""
 _SYMBOL = text_parameter("symbol", "The symbol of the book at the end of the data, or its id")
 _PUBLISHER = number_parameter("publisher", "The publisher id of the book", 0, 2**16 - 1)
 _EVERY = Parameter(
