@@ -2,7 +2,7 @@
 -- question: How far does each unit of signed volume move the mid, window by window?
 -- reads: states_1
 -- param: every DURATION = 5m  the length of a window
--- param: data SPAN = lake  from when to when the lake has records; no other value is possible
+-- param: data COVERAGE = lake  the times that the lake covers; no other value is possible
 -- column: ts TIMESTAMP  end T of the window (T - every, T], UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
@@ -111,12 +111,7 @@ steps AS (
     FROM signed
     JOIN windows USING (publisher_id, instrument_id, source, w)
 ),
-data AS (
-    -- The start of a source counts as a record, and what is before the query's start does not.
-    SELECT greatest(least($data[1], epoch_ns(min(source))), $data[3]) AS first_ns,
-        $data[2] AS last_ns
-    FROM states_1
-),
+coverage AS (SELECT unnest($data, recursive := true)),
 -- Sums of integers do not depend on the order of addition. y is doubled.
 sums AS (
     SELECT publisher_id, instrument_id, source, w, sum(x) AS signed_volume,
@@ -132,8 +127,11 @@ SELECT make_timestamp_ns(w * $every) AS ts, symbol, publisher_id, trade_count,
     if(series = series_start, (twice_end - twice_start) / 2, NULL) AS mid_change,
     (n * sxy - sx * sy)::DOUBLE / nullif(n * sxx - sx * sx, 0)::DOUBLE / 2 AS kyle_lambda,
     left_out, known AS sessions_known,
-    (w - 1) * $every + 1 >= first_ns AND w * $every <= last_ns AS complete
+    coalesce(opening.last_ns + 1 >= closing.first_ns, false) AS complete
 FROM windows
-CROSS JOIN data
 LEFT JOIN sums USING (publisher_id, instrument_id, source, w)
+LEFT JOIN coverage AS opening ON opening.source = epoch_ns(windows.source)
+    AND opening.first_ns <= (w - 1) * $every + 1 AND opening.last_ns >= (w - 1) * $every + 1
+LEFT JOIN coverage AS closing ON closing.source = epoch_ns(windows.source)
+    AND closing.first_ns <= w * $every AND closing.last_ns >= w * $every
 ORDER BY ts, symbol, publisher_id, instrument_id

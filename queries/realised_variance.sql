@@ -2,7 +2,7 @@
 -- question: How much did the mid move, day by day?
 -- reads: bbo_1s
 -- param: every DURATION = 5m  distance between the mids that are compared
--- param: data SPAN = lake  from when to when the lake has records; no other value is possible
+-- param: data COVERAGE = lake  the times that the lake covers; no other value is possible
 -- column: date DATE  the day, UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the book's publisher
@@ -21,31 +21,35 @@ WITH mids AS (
     SELECT date, coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id,
         (epoch_ns(ts_recv) + $every - 1) // $every AS w,
         arg_max(if(is_open, bid_px_00 + ask_px_00, NULL), ts_recv) AS twice_mid,
-        count(*) FILTER (NOT is_open) AS left_out, bool_and(status IS NOT NULL) AS known
+        count(*) FILTER (NOT is_open) AS left_out, bool_and(status IS NOT NULL) AS known,
+        min(source) AS first_source, max(source) AS last_source
     FROM bbo_1s
     WHERE bid_px_00 + ask_px_00 > 0
     GROUP BY ALL
 ),
 changes AS (
-    SELECT date, symbol, publisher_id, w, left_out, known,
+    SELECT date, symbol, publisher_id, w, left_out, known, first_source, last_source,
         ln(twice_mid) - ln(lag(twice_mid IGNORE NULLS) OVER (
             PARTITION BY date, publisher_id, instrument_id ORDER BY w
         )) AS change
     FROM mids
 ),
-data AS (
-    -- The start of a source counts as a record, and what is before the query's start does not.
-    SELECT greatest(least($data[1], epoch_ns(min(source))), $data[3]) AS first_ns,
-        $data[2] AS last_ns
-    FROM bbo_1s
-)
--- Summed in order, so that the sum is the same each time.
-SELECT date, symbol, publisher_id, count(nullif(change, 0)) AS returns,
-    sum(change * change ORDER BY w) AS variance, sqrt(sum(change * change ORDER BY w)) AS volatility,
-    sum(left_out)::BIGINT AS left_out, bool_and(known) AS sessions_known,
-    min(epoch_ns(date)) >= any_value(first_ns)
-        AND max(epoch_ns(date + 1)) - 1 <= any_value(last_ns) AS complete
-FROM changes CROSS JOIN data
-GROUP BY ALL
-HAVING count(change) > 0 OR sum(left_out) > 0
+days AS (
+    -- Summed in order, so that the sum is the same each time.
+    SELECT date, symbol, publisher_id, count(nullif(change, 0)) AS returns,
+        sum(change * change ORDER BY w) AS variance, sum(left_out)::BIGINT AS left_out,
+        bool_and(known) AS sessions_known, min(first_source) AS first_source,
+        max(last_source) AS last_source
+    FROM changes
+    GROUP BY ALL
+    HAVING count(change) > 0 OR sum(left_out) > 0
+),
+coverage AS (SELECT unnest($data, recursive := true))
+SELECT date, symbol, publisher_id, returns, variance, sqrt(variance) AS volatility, left_out,
+    sessions_known, coalesce(opening.last_ns + 1 >= closing.first_ns, false) AS complete
+FROM days
+LEFT JOIN coverage AS opening ON opening.source = epoch_ns(first_source)
+    AND opening.first_ns <= epoch_ns(date) AND opening.last_ns >= epoch_ns(date)
+LEFT JOIN coverage AS closing ON closing.source = epoch_ns(last_source)
+    AND closing.first_ns <= epoch_ns(date + 1) - 1 AND closing.last_ns >= epoch_ns(date + 1) - 1
 ORDER BY ALL

@@ -3,7 +3,7 @@
 -- reads: trades
 -- param: sessions SESSIONS = '00:00-24:00 UTC mon-sun'  hours, or the calendar of an exchange such as
 --   CMES; by default those of --session, or else days in UTC
--- param: data SPAN = lake  from when to when the lake has records; no other value is possible
+-- param: data COVERAGE = lake  the times that the lake covers; no other value is possible
 -- column: date DATE  the date of the session; null for trades outside of sessions
 -- column: session_open TIMESTAMP  when the session opens, UTC; null outside of sessions
 -- column: session_close TIMESTAMP  when the session closes, UTC; null outside of sessions
@@ -57,24 +57,23 @@ bars AS (
         coalesce(sum(size) FILTER (side = 'B'), 0)::BIGINT AS buy_volume,
         coalesce(sum(size) FILTER (side = 'A'), 0)::BIGINT AS sell_volume,
         count(*) AS trade_count,
-        sum(price::HUGEINT * size) / nullif(sum(size) FILTER (price IS NOT NULL), 0) AS vwap
+        sum(price::HUGEINT * size) / nullif(sum(size) FILTER (price IS NOT NULL), 0) AS vwap,
+        min(source) AS first_source, max(source) AS last_source
     FROM placed
     GROUP BY ALL
 ),
-data AS (
-    -- The start of a source counts as a record, and what is before the query's start does not.
-    SELECT greatest(least($data[1], epoch_ns(min(source))), $data[3]) AS first_ns,
-        $data[2] AS last_ns
-    FROM trades
-)
+coverage AS (SELECT unnest($data, recursive := true))
 SELECT if(is_inside, day, NULL) AS date,
     make_timestamp_ns(if(is_inside, open_ns, NULL)) AS session_open,
     make_timestamp_ns(if(is_inside, close_ns, NULL)) AS session_close,
     symbol, publisher_id, make_timestamp_ns(ts_open) AS ts_open,
     make_timestamp_ns(ts_close) AS ts_close, open, high, low, close, volume, buy_volume,
     sell_volume, trade_count, vwap,
-    if(is_inside, first_ns <= open_ns AND last_ns >= close_ns, NULL) AS complete
+    if(is_inside, coalesce(opening.last_ns + 1 >= closing.first_ns, false), NULL) AS complete
 FROM bars
-CROSS JOIN data
 LEFT JOIN session_edges USING (day)
+LEFT JOIN coverage AS opening ON opening.source = epoch_ns(first_source)
+    AND opening.first_ns <= open_ns AND opening.last_ns >= open_ns
+LEFT JOIN coverage AS closing ON closing.source = epoch_ns(last_source)
+    AND closing.first_ns <= close_ns - 1 AND closing.last_ns >= close_ns - 1
 ORDER BY day NULLS FIRST, is_inside DESC, symbol, publisher_id

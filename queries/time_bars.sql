@@ -2,7 +2,7 @@
 -- question: What were open, high, low, close and volume of each interval?
 -- reads: trades
 -- param: every DURATION = 1m  the length of an interval
--- param: data SPAN = lake  from when to when the lake has records; no other value is possible
+-- param: data COVERAGE = lake  the times that the lake covers; no other value is possible
 -- column: ts TIMESTAMP  start T of the interval [T, T + every), UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
@@ -38,22 +38,26 @@ numbered AS (
     FROM ordered
     WHERE ts IS NOT NULL
 ),
-data AS (
-    -- The start of a source counts as a record, and what is before the query's start does not.
-    SELECT greatest(least($data[1], epoch_ns(min(source))), $data[3]) AS first_ns,
-        $data[2] AS last_ns
-    FROM trades
-)
+bars AS (
+    SELECT bar, symbol, publisher_id, min(ts) AS ts_open, max(ts) AS ts_close,
+        arg_min(price, n) AS open, max(price) AS high, min(price) AS low,
+        arg_max(price, n) AS close, coalesce(sum(size), 0)::BIGINT AS volume,
+        coalesce(sum(size) FILTER (side = 'B'), 0)::BIGINT AS buy_volume,
+        coalesce(sum(size) FILTER (side = 'A'), 0)::BIGINT AS sell_volume,
+        count(*) AS trade_count,
+        sum(price::HUGEINT * size) / nullif(sum(size) FILTER (price IS NOT NULL), 0) AS vwap,
+        min(source) AS first_source, max(source) AS last_source
+    FROM numbered
+    GROUP BY bar, symbol, publisher_id
+),
+coverage AS (SELECT unnest($data, recursive := true))
 SELECT make_timestamp_ns(bar * $every) AS ts, symbol, publisher_id,
-    make_timestamp_ns(min(ordered.ts)) AS ts_open,
-    make_timestamp_ns(max(ordered.ts)) AS ts_close,
-    arg_min(price, n) AS open, max(price) AS high, min(price) AS low, arg_max(price, n) AS close,
-    coalesce(sum(size), 0)::BIGINT AS volume,
-    coalesce(sum(size) FILTER (side = 'B'), 0)::BIGINT AS buy_volume,
-    coalesce(sum(size) FILTER (side = 'A'), 0)::BIGINT AS sell_volume,
-    count(*) AS trade_count,
-    sum(price::HUGEINT * size) / nullif(sum(size) FILTER (price IS NOT NULL), 0) AS vwap,
-    bar * $every >= any_value(first_ns) AND (bar + 1) * $every - 1 <= any_value(last_ns) AS complete
-FROM numbered AS ordered CROSS JOIN data
-GROUP BY bar, symbol, publisher_id
+    make_timestamp_ns(ts_open) AS ts_open, make_timestamp_ns(ts_close) AS ts_close,
+    open, high, low, close, volume, buy_volume, sell_volume, trade_count, vwap,
+    coalesce(opening.last_ns + 1 >= closing.first_ns, false) AS complete
+FROM bars
+LEFT JOIN coverage AS opening ON opening.source = epoch_ns(first_source)
+    AND opening.first_ns <= bar * $every AND opening.last_ns >= bar * $every
+LEFT JOIN coverage AS closing ON closing.source = epoch_ns(last_source)
+    AND closing.first_ns <= (bar + 1) * $every - 1 AND closing.last_ns >= (bar + 1) * $every - 1
 ORDER BY ts, symbol, publisher_id

@@ -2,7 +2,7 @@
 -- question: How much was traded at each price of a day?
 -- reads: trades
 -- param: width PRICE = 0.000000001  prices within a range of this width make one row
--- param: data SPAN = lake  from when to when the lake has records; no other value is possible
+-- param: data COVERAGE = lake  the times that the lake covers; no other value is possible
 -- column: date DATE  the day, UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
@@ -15,7 +15,7 @@
 -- column: complete BOOLEAN  whether the lake has records from the beginning of the day to its end
 -- source: the volume of trades by price; trades without a price are left out
 WITH priced AS (
-    SELECT date, coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, size,
+    SELECT date, coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, size, source,
         -- Rounded down for negative prices too; integer division rounds towards 0.
         price - ((price % $width) + $width) % $width AS price
     FROM trades
@@ -25,19 +25,24 @@ profile AS (
     SELECT date, symbol, publisher_id, price, coalesce(sum(size), 0) AS volume,
         coalesce(sum(size) FILTER (side = 'B'), 0)::BIGINT AS buy_volume,
         coalesce(sum(size) FILTER (side = 'A'), 0)::BIGINT AS sell_volume,
-        count(*) AS trade_count
+        count(*) AS trade_count, min(source) AS first_source, max(source) AS last_source
     FROM priced
     GROUP BY date, symbol, publisher_id, price
 ),
-data AS (
-    -- The start of a source counts as a record, and what is before the query's start does not.
-    SELECT greatest(least($data[1], epoch_ns(min(source))), $data[3]) AS first_ns,
-        $data[2] AS last_ns
-    FROM trades
-)
+days AS (
+    SELECT * EXCLUDE (first_source, last_source), min(first_source) OVER of_day AS first_source,
+        max(last_source) OVER of_day AS last_source
+    FROM profile
+    WINDOW of_day AS (PARTITION BY date, symbol, publisher_id)
+),
+coverage AS (SELECT unnest($data, recursive := true))
 SELECT date, symbol, publisher_id, price, volume::BIGINT AS volume, buy_volume, sell_volume,
     trade_count,
     volume / nullif(sum(volume) OVER (PARTITION BY date, symbol, publisher_id), 0) AS share,
-    epoch_ns(date) >= first_ns AND epoch_ns(date + 1) - 1 <= last_ns AS complete
-FROM profile CROSS JOIN data
+    coalesce(opening.last_ns + 1 >= closing.first_ns, false) AS complete
+FROM days
+LEFT JOIN coverage AS opening ON opening.source = epoch_ns(first_source)
+    AND opening.first_ns <= epoch_ns(date) AND opening.last_ns >= epoch_ns(date)
+LEFT JOIN coverage AS closing ON closing.source = epoch_ns(last_source)
+    AND closing.first_ns <= epoch_ns(date + 1) - 1 AND closing.last_ns >= epoch_ns(date + 1) - 1
 ORDER BY date, symbol, publisher_id, price

@@ -29,6 +29,7 @@ from batonics.book.time_order import find_late_rows
 from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.history.record_file import RecordFile
 from batonics.model.answers import AsOf, DataSpan
+from batonics.model.coverage import Holes
 from batonics.model.day_conditions import DoubtfulDays
 from batonics.model.errors import OutputError, UsageError
 from batonics.model.mbo import MBO_DTYPE, MboBatch, record_keys, take_batch
@@ -47,6 +48,7 @@ class HistoryFacts(NamedTuple):
         trading: their trading statuses.
         find_doubtful_days: returns the days that the vendor does not vouch for.
         find_losses: returns what of the records was lost before they were read.
+        find_holes: returns the times that no file covers.
         backwards_ns_max: as `BookEngine.backwards_ns_max`.
     """
 
@@ -55,6 +57,7 @@ class HistoryFacts(NamedTuple):
     backwards_ns_max: int | None
     find_doubtful_days: Callable[[], DoubtfulDays] = tuple
     find_losses: Callable[[], tuple[str, ...]] = tuple
+    find_holes: Callable[[], Holes] = tuple
 
 
 class Moment(NamedTuple):
@@ -239,8 +242,9 @@ class FileHistory:
         data = self._span(count)
         if at_ns is not None:
             data.check_not_before(at_ns)
-        as_of = AsOf.of_records(at_ns, data, self.facts.find_doubtful_days())
-        return Place(moment, count, as_of._replace(losses=self.facts.find_losses()))
+        facts = self.facts
+        as_of = AsOf.of_records(at_ns, data, facts.find_doubtful_days(), facts.find_holes())
+        return Place(moment, count, as_of._replace(losses=facts.find_losses()))
 
     def count_until(self, moment: Moment) -> int:
         """The number of records up to a moment."""

@@ -73,10 +73,12 @@ class TradeBars:
         batches = list(self._trades(first, stop))
         rows = bars_source(scan_batches(lambda: iter(batches)), time=format_duration(every_ns))
         frame = rows.collect()
+        facts = self._history.facts
         known = CompleteIntervals(
             RowInterval(every_ns, ends=False),
-            self._history.facts.find_doubtful_days(),
-            DataSpan(records.first_ns, records.last_ns),
+            facts.find_doubtful_days(),
+            facts.find_holes,
+            data=DataSpan(records.first_ns, records.last_ns),
         )
         frame = frame.with_columns(known.find(frame, "ts_open").alias(COMPLETE))
         following = self._next_trade(stop) if page_ns < stop_ns else None

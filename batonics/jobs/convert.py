@@ -263,7 +263,9 @@ class Conversion:
         if request.end_ns is not None and not self._schema.time_depends_on_end:
             self._end = StreamEnd(request.end_ns + (self._schema.interval_ns or 0))
         self._complete = (
-            None if interval is None else CompleteIntervals(interval, self.stream.doubtful_days)
+            None
+            if interval is None
+            else CompleteIntervals(interval, self.stream.doubtful_days, self.stream.coverage.holes)
         )
         self._names = FrameSymbols(self.stream.symbols, request.symbols, AliasWarning())
         self._definitions = FrameDefinitions(self.stream.definitions)

@@ -84,6 +84,7 @@ class FillSimulation:
             statuses=lambda: self.stream.statuses if statuses is None else statuses,
             sessions=request.sessions,
             doubtful_days=self.stream.doubtful_days,
+            find_holes=self.stream.coverage.holes,
         )
         self.progress: ReadProgress | None = None
         names = [request.symbol] if request.symbol is not None else []

@@ -31,10 +31,11 @@ from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import RowKeys, RowPlaces
 from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import find_schemas
-from batonics.jobs.lake_load import DEFAULT_SCHEMAS
+from batonics.jobs.lake_load import DEFAULT_SCHEMAS, describe_statuses
 from batonics.jobs.lake_rows import LakeStates
 from batonics.lake.catalog import LoadedSource, SchemaLoad
-from batonics.lake.commits import append_parts
+from batonics.lake.commits import append_parts, check_statuses
+from batonics.lake.coverage import SourceCoverage, make_coverage
 from batonics.lake.overlap import check_overlap
 from batonics.lake.part import Part
 from batonics.lake.parts import PartsWriter
@@ -95,6 +96,7 @@ class LakeAppend:
         self.on_commit: Callable[[list[SchemaLoad]], None] | None = None
         self._request = request
         self._statuses = read_statuses(request.statuses) if request.statuses else None
+        self._statuses_place = describe_statuses(request.statuses, request.sessions)
         self._stream = MboStream((request.path,), request.options)
         self._spans, self._symbols = SpanRecorder(), SymbolMap()
 
@@ -104,7 +106,8 @@ class LakeAppend:
         Raises:
             InputError: the stream cannot be read, or is damaged; rows before that are in the lake.
             OutputError: the lake cannot be written to; committed rows stay.
-            UsageError: the lake has the same books at the same times; committed rows stay.
+            UsageError: the lake has the same books at the same times, or rows of the stream with
+            other statuses or sessions; committed rows stay.
         """
         request = self._request
         store = open_store(request.lake, make=True)
@@ -138,7 +141,11 @@ class LakeAppend:
                     writer.cancel()  # the directory is about to be removed
                 raise
             loads = [
-                SchemaLoad(writer.schema.name, [part for _, part in files])
+                SchemaLoad(
+                    writer.schema.name,
+                    [part for _, part in files],
+                    self._statuses_place if writer.schema.has_quotes else "",
+                )
                 for writer, files in zip(writers, written, strict=True)
             ]
             if not any(load.parts for load in loads):
@@ -155,11 +162,25 @@ class LakeAppend:
         spans = self._spans.spans(self._symbols, by_symbol=self._stream.numbers_symbols)
         if not may_overlap:  # before anything enters the lake
             store.catalog.read(check_overlap(source, [load.schema for load in loads], spans))
+        store.catalog.read(check_statuses(source, loads))
         staging.publish([(path, part.path) for path, part in files])
         store.catalog.commit(
-            append_parts(source, loads, version("batonics"), spans=spans, may_overlap=may_overlap)
+            append_parts(
+                source,
+                loads,
+                version("batonics"),
+                spans=spans,
+                coverage=self._coverage(),
+                may_overlap=may_overlap,
+            )
         )
         self._spans.commit()
+
+    def _coverage(self) -> SourceCoverage:
+        """What this run covers: a stream that names no symbols has a scope of its own."""
+        files = self._stream.coverage.spans()
+        scope = f"stream {self._request.name}"
+        return make_coverage([file._replace(scope=file.scope or scope) for file in files], ())
 
     def _read_batches(self, reader: _StreamReader, writers: list[_SchemaWriter]) -> None:
         """Pass batches to the writers until a commit is due, or the stream ends."""

@@ -24,7 +24,7 @@ from batonics.frames.schemas.table import find_schema, find_schemas
 from batonics.jobs.lake_rows import BatchProgress, LoadProgress, SourceReader
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
-from batonics.lake.commits import commit_load
+from batonics.lake.commits import OWN_STATUSES, commit_load
 from batonics.lake.lake import Lake
 from batonics.lake.overlap import check_overlap
 from batonics.lake.storage import Store, open_store
@@ -48,8 +48,6 @@ from batonics.sources.inputs import Paths, find_inputs
 from batonics.sources.stream import MboStream
 
 DEFAULT_SCHEMAS = LakeSettings().schemas
-
-_OWN_STATUSES = "the statuses of its own records"
 
 
 @dataclass(frozen=True)
@@ -97,12 +95,25 @@ class LoadRequest:
         Raises:
             InputError: a file of statuses cannot be read.
         """
-        named = []
-        if self.statuses:
-            named.append(f"status files of digest {_source_digest(self.statuses)[:12]}")
-        if self.sessions is not None:
-            named.append(f"session {self.sessions.name}")
-        return " and ".join(named)
+        return describe_statuses(self.statuses, self.sessions)
+
+
+def describe_statuses(statuses: Sequence[str], sessions: SessionCalendar | None) -> str:
+    """Where statuses are from, besides the records of a source; empty: from nowhere else.
+
+    Args:
+        statuses: files of the schema status.
+        sessions: the sessions of the market.
+
+    Raises:
+        InputError: a file of statuses cannot be read.
+    """
+    named = []
+    if statuses:
+        named.append(f"status files of digest {_source_digest(statuses)[:12]}")
+    if sessions is not None:
+        named.append(f"session {sessions.name}")
+    return " and ".join(named)
 
 
 @check_arguments
@@ -297,6 +308,7 @@ class LakeLoad:
                 version("batonics"),
                 again=request.again,
                 spans=spans,
+                coverage=reader.find_coverage(),
                 may_overlap=request.options.in_this_order,
             )
             return loaded if store.catalog.commit(transaction) else []
@@ -336,8 +348,8 @@ class LakeLoad:
             for schema, kept in record.schemas.items():
                 if schema not in loading and _has_quotes(schema) and kept != given:
                     raise UsageError(
-                        f"{paths[0]}: the lake has {schema} of it with {kept or _OWN_STATUSES}, not"
-                        f" with {given or _OWN_STATUSES}: give the same, or load all its schemas"
+                        f"{paths[0]}: the lake has {schema} of it with {kept or OWN_STATUSES}, not"
+                        f" with {given or OWN_STATUSES}: give the same, or load all its schemas"
                         " with --again (in Python again=True)"
                     )
 

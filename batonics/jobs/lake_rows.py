@@ -32,6 +32,7 @@ from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys, RowPlaces
 from batonics.frames.schemas.schema import Schema
 from batonics.jobs.shared_items import CancelledError, SharedItems, call_before
 from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.lake.coverage import SourceCoverage, make_coverage
 from batonics.lake.parts import PartsWriter
 from batonics.lake.spans import BookSpan, SpanRecorder
 from batonics.lake.storage import StagingArea
@@ -141,12 +142,17 @@ class SourceReader:
             statuses=lambda: known,
             sessions=sessions,
             doubtful_days=self._stream.doubtful_days,
+            find_holes=self._stream.coverage.holes,
         )
 
     def find_spans(self) -> list[BookSpan]:
         """When the source has records of which books, once it is read."""
         stream = self._stream
         return self._spans.spans(stream.symbols, by_symbol=stream.numbers_symbols)
+
+    def find_coverage(self) -> SourceCoverage:
+        """Which times the source covers, once it is read."""
+        return make_coverage(self._stream.coverage.spans(), self.find_spans())
 
     def write_parts(
         self,
@@ -267,7 +273,9 @@ class LakeStates:
         self._extras = RowExtras(names, facts, tracker) if names else None
         interval = schema.row_interval
         self._complete = (
-            None if interval is None else CompleteIntervals(interval, facts.doubtful_days)
+            None
+            if interval is None
+            else CompleteIntervals(interval, facts.doubtful_days, facts.find_holes)
         )
         self._ends_interval = schema.time_is_interval_end
 

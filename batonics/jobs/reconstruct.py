@@ -172,6 +172,7 @@ def _run(
             depth=snapshots.depth,
             prices=snapshots.prices,
             doubtful_days=run.stream.doubtful_days,
+            find_holes=run.stream.coverage.holes,
         )
     return run
 
@@ -219,7 +220,10 @@ class Reconstruction:
     @property
     def as_of(self) -> AsOf:
         """The time of the books, their trading statuses then, and the times of their records."""
-        as_of = AsOf.of_records(self.request.at_ns, self.data, self.stream.doubtful_days)
+        stream = self.stream
+        as_of = AsOf.of_records(
+            self.request.at_ns, self.data, stream.doubtful_days, stream.coverage.holes()
+        )
         return as_of._replace(
             trading=self._trading.at(self.engine.keys(), as_of.time_ns),
             renamed=find_renamed(self.engine, self.symbols, as_of),

@@ -79,6 +79,7 @@ class Serving:
                 current().input.ts_recv_backwards_ns,
                 lambda: self.stream.doubtful_days,
                 lambda: self.stream.losses,
+                self.stream.coverage.holes,
             )
             self._history = FileHistory(Path(directory), facts)
             self._stack = stack.pop_all()

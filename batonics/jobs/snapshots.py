@@ -6,7 +6,7 @@ name says the format. Times are exact: Parquet has nanoseconds, NDJSON nine deci
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import polars as pl
@@ -24,6 +24,7 @@ from batonics.frames.scan.complete_intervals import (
 )
 from batonics.frames.scan.folding import fold_pieces
 from batonics.frames.scan.symbols import FrameSymbols
+from batonics.model.coverage import Holes
 from batonics.model.day_conditions import DoubtfulDays
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch
@@ -59,6 +60,7 @@ def write_snapshots(  # noqa: PLR0913 - options, by keyword
     depth: int,
     prices: PriceUnit = "fixed",
     doubtful_days: DoubtfulDays = (),
+    find_holes: Callable[[], Holes] = tuple,
 ) -> None:
     """Fold batches and write a snapshot for each window.
 
@@ -72,10 +74,12 @@ def write_snapshots(  # noqa: PLR0913 - options, by keyword
         depth: the number of levels of each side.
         prices: the unit of prices.
         doubtful_days: the days that the vendor does not vouch for.
+        find_holes: returns the times so far that no file covers.
     """
     windows, schema, complete = _windows(every), depth_schema(depth), None
     if isinstance(windows, TimeWindows):
-        complete = CompleteIntervals(RowInterval(windows.length_ns, ends=True), doubtful_days)
+        interval = RowInterval(windows.length_ns, ends=True)
+        complete = CompleteIntervals(interval, doubtful_days, find_holes)
         batches = complete.watch(batches)
         schema = pl.Schema({**schema, **COMPLETE_SCHEMA})
     pieces = fold_pieces(batches, deltas=True, engine=engine)

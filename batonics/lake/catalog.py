@@ -9,6 +9,7 @@ writes checks all of the catalog first.
 | table  | a row is                                                                               |
 |--------|----------------------------------------------------------------------------------------|
 | source | a file, several files that are one stream, or a live feed, as it was when it was loaded |
+| coverage | the time that a file of a source covers (`coverage.py`)                             |
 | load   | one schema of a source, and the version of batonics that derived it                    |
 | span   | when a source has records of a book on a day (`spans.py`)                              |
 | part   | a Parquet file of one load and date; `removed_ns` once another file replaced it        |
@@ -36,11 +37,11 @@ Transaction = Callable[[sqlite3.Connection], T]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog below the lake's root."""
-CATALOG_FORMAT = 7
+CATALOG_FORMAT = 8
 """The format of the tables and of the parts; 1: rows without their place in the stream, 2: sources
 without the times of their books, intervals without `complete`, 3: times of books without the hashes
 of their records, 4: a part for each symbol, 5: a catalog without digests, 6: loads
-without the place of their statuses."""
+without the place of their statuses, 7: sources without the times that they cover."""
 
 _TABLES = (
     # STRICT: a value of another type is an error that SQLite reports.
@@ -61,6 +62,17 @@ _TABLES = (
         last_hashes BLOB NOT NULL,
         PRIMARY KEY (day, publisher_id, instrument, source, first_ns)
     ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE coverage (
+        source INTEGER NOT NULL REFERENCES source,
+        source_ns INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        first_ns INTEGER,
+        last_ns INTEGER,
+        start_ns INTEGER,
+        end_ns INTEGER
+    ) STRICT""",
+    "CREATE INDEX coverage_source ON coverage (source)",
     """CREATE TABLE load (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         source INTEGER NOT NULL REFERENCES source,

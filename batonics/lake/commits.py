@@ -19,10 +19,14 @@ from batonics.lake.catalog import (
     find_source_by_name,
 )
 from batonics.lake.catalog_tree import make_row_digest, update_tree
+from batonics.lake.coverage import SourceCoverage, write_coverage
 from batonics.lake.overlap import check_overlap, write_spans
 from batonics.lake.part import PART_COLUMNS, Part, read_part
 from batonics.lake.spans import BookSpan
+from batonics.model.errors import UsageError
 
+OWN_STATUSES = "the statuses of its own records"
+"""Where statuses of trading are from that nobody gave."""
 _LOAD_COLUMNS = "source, schema, version, rows, at_ns, statuses"
 
 
@@ -33,6 +37,7 @@ def commit_load(  # noqa: PLR0913 - settings, by keyword
     *,
     again: bool = False,
     spans: Sequence[BookSpan] = (),
+    coverage: SourceCoverage | None = None,
     may_overlap: bool = True,
 ) -> Transaction[bool]:
     """Add a load to the lake.
@@ -47,6 +52,7 @@ def commit_load(  # noqa: PLR0913 - settings, by keyword
         version: the version of batonics.
         again: replace even parts that were made from the same bytes.
         spans: when the source has records of which books.
+        coverage: what it covers; None: nothing was read.
         may_overlap: other sources may have the same books at the same times.
 
     Returns:
@@ -73,6 +79,8 @@ def commit_load(  # noqa: PLR0913 - settings, by keyword
         if not may_overlap:
             check_overlap(source, [load.schema for load in new_loads], spans)(connection)
         write_spans(connection, source_id, spans)
+        if coverage is not None:
+            write_coverage(connection, source_id, coverage, adds=False)
         now_ns = time.time_ns()
         for load in new_loads:
             _insert_load(connection, source_id, load, version, now_ns)
@@ -90,6 +98,7 @@ def _drop_source(connection: sqlite3.Connection, source_id: int) -> None:
     _remove_parts(connection, "load IN (SELECT id FROM load WHERE source = ?)", [source_id])
     connection.execute("DELETE FROM load WHERE source = ?", [source_id])
     connection.execute("DELETE FROM span WHERE source = ?", [source_id])
+    connection.execute("DELETE FROM coverage WHERE source = ?", [source_id])
     connection.execute("DELETE FROM source WHERE id = ?", [source_id])
     update_tree(connection, (), ())  # of schemas that the lake no longer has
 
@@ -107,12 +116,39 @@ def _insert_load(
     _insert_parts(connection, cursor.lastrowid or 0, load.parts)
 
 
-def append_parts(
+def check_statuses(source: LoadedSource, loads: Sequence[SchemaLoad]) -> Transaction[None]:
+    """Refuse rows whose statuses are from another place than those that the lake has of a source.
+
+    Args:
+        source: the source.
+        loads: the new parts of each schema.
+
+    Returns:
+        The transaction, which raises UsageError.
+    """
+
+    def run(connection: sqlite3.Connection) -> None:
+        record = find_source_by_name(connection, source.name)
+        known = {} if record is None else record.schemas
+        for load in loads:
+            kept = known.get(load.schema, load.statuses)
+            if kept != load.statuses:
+                raise UsageError(
+                    f"{source.name}: the lake has {load.schema} of it with {kept or OWN_STATUSES},"
+                    f" not with {load.statuses or OWN_STATUSES}: give the same, or append under"
+                    " another name"
+                )
+
+    return run
+
+
+def append_parts(  # noqa: PLR0913 - settings, by keyword
     source: LoadedSource,
     loads: Sequence[SchemaLoad],
     version: str,
     *,
     spans: Sequence[BookSpan] = (),
+    coverage: SourceCoverage | None = None,
     may_overlap: bool = True,
 ) -> Transaction[None]:
     """Add parts after those that the lake has of the source, as a live feed does.
@@ -122,15 +158,18 @@ def append_parts(
         loads: the new parts of each schema.
         version: the version of batonics.
         spans: when the source has records of which books.
+        coverage: what it covers; None: nothing was read.
         may_overlap: the lake may have the same books at the same times.
 
     Raises:
-        UsageError: the lake has the same books at the same times (when it runs).
+        UsageError: the lake has the same books at the same times, or rows of the source with
+            statuses from another place (when it runs).
     """
 
     def run(connection: sqlite3.Connection) -> None:
         if not may_overlap:
             check_overlap(source, [load.schema for load in loads], spans)(connection)
+        check_statuses(source, loads)(connection)
         now_ns = time.time_ns()
         connection.execute(
             "INSERT INTO source (name, digest, stat) VALUES (?, ?, ?)"
@@ -141,6 +180,8 @@ def append_parts(
             "SELECT id FROM source WHERE name = ?", [source.name]
         ).fetchone()
         write_spans(connection, source_id, spans)
+        if coverage is not None:
+            write_coverage(connection, source_id, coverage, adds=True)
         for load in loads:
             (load_id,) = connection.execute(
                 f"INSERT INTO load ({_LOAD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - ours

@@ -36,7 +36,7 @@ class PriceNumber(NamedTuple):
     """A number that a query sets beside a price: it adds or compares them, or chooses one.
 
     Attributes:
-        number: the number.
+        number: the number; NaN: one that is computed from constants in a way that is not followed.
         beside: what is beside it: a price, an amount of money, or what nobody knows of prices.
     """
 
@@ -53,6 +53,7 @@ class Derivation(NamedTuple):
         numbers: the numbers that it, or an element of it, may be; empty: it is no constant.
         scale: whether its number is in the unit of prices.
         fields: what the values of a row derive from, as of `(price, size)`; empty: it is no row.
+        is_opaque: it is a constant number, or numbers, of which it is not known which.
     """
 
     degree: float | None = 0
@@ -60,6 +61,12 @@ class Derivation(NamedTuple):
     numbers: tuple[float, ...] = ()
     scale: Scale = Scale.NONE
     fields: tuple[Derivation, ...] = ()
+    is_opaque: bool = False
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it derives from constants alone."""
+        return bool(self.numbers) or self.degree is None or self.is_opaque
 
 
 class UnknownPlanError(Exception):

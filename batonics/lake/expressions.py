@@ -22,6 +22,7 @@ lists, is known by the numbers that it may be.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from batonics.lake.constant_numbers import fold_numbers
@@ -106,11 +107,14 @@ class Expressions:
             beside = min(scales)
             numbers = (n for value in known if not value.degree for n in value.numbers if n)
             self.numbers += [PriceNumber(n, beside) for n in numbers]
+            if any(value.is_opaque for value in known):
+                self.numbers.append(PriceNumber(math.nan, beside))
         return Derivation(
             known[0].degree,
             all(value.is_instant for value in known),
             join_numbers(values),
             one_scale(scales),
+            is_opaque=any(value.is_opaque for value in known),
         )
 
     def _call(self, node: Node, inputs: Sequence[Derivation]) -> Derivation:
@@ -128,9 +132,19 @@ class Expressions:
         if name in _EXTRACTIONS and node["arguments"][0]["id"] in {"STRUCT", "TUPLE"}:
             return extract_field(node, arguments[0].fields)
         rule = _RULES.get(name)
-        if rule is not None:
-            return rule(self, arguments)
-        return self._unknown(node, arguments)
+        found = self._unknown(node, arguments) if rule is None else rule(self, arguments)
+        dtype = node["return_type"]
+        # A text may be cast to a number.
+        if found.numbers or found.fields or (_is_no_number(dtype) and dtype["id"] != "VARCHAR"):
+            return found
+        # A function of constants alone, such as exp(4.17) and random(), is a constant.
+        is_aggregate = node["expression_class"] in {"BOUND_AGGREGATE", "BOUND_WINDOW"}
+        pairs = zip(node.get("children") or (), arguments, strict=True)
+        is_opaque = not is_aggregate and all(
+            child["expression_class"] == "BOUND_CONSTANT" or argument.is_constant
+            for child, argument in pairs
+        )
+        return found._replace(is_opaque=found.is_opaque or is_opaque)
 
     def _unknown(self, node: Node, arguments: Sequence[Derivation]) -> Derivation:
         """The value of a function that is not known: it may be a price if an argument is one."""

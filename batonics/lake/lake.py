@@ -24,6 +24,7 @@ from batonics.frames.schemas.table import find_schema
 from batonics.lake import catalog, part_search
 from batonics.lake.catalog_tree import read_days, read_schemas, read_symbols
 from batonics.lake.commits import forget_parts
+from batonics.lake.coverage import find_day_holes
 from batonics.lake.digest import Verifier
 from batonics.lake.part import Part
 from batonics.lake.part_search import NO_FILTER, RowFilter
@@ -37,7 +38,9 @@ from batonics.lake.row_filters import (
 )
 from batonics.lake.storage import open_store
 from batonics.lake.symbol_groups import group_by_symbols
+from batonics.model.answers import AnswerWarning
 from batonics.model.arguments import SymbolNames, check_methods
+from batonics.model.coverage import describe_holes
 from batonics.model.errors import DataWarning, LakeError, UsageError
 from batonics.model.prices import PriceUnit
 from batonics.model.times import NS_PER_S, Time, enclosing_span
@@ -224,9 +227,9 @@ class Lake:
         A row is before another if both have the same book (publisher_id and instrument_id), symbol
         and date (UTC), and its time is earlier. If several rows have that time, the last one is
         joined; if no row is before, the columns are null. A DataWarning says of which symbols and
-        dates `right` has no rows at all, as if files named them differently. The join is a merge,
-        symbol by symbol. It is several times as fast as ASOF JOIN in SQL, which takes any of
-        several rows with one time.
+        dates `right` has no rows at all, as if files named them differently, and another names a
+        time of a day that no source covers. The join is a merge, symbol by symbol. It is several
+        times as fast as ASOF JOIN in SQL, which takes any of several rows with one time.
 
         Args:
             left: schema whose rows are all in the result, by date and symbol, and then in the order
@@ -258,6 +261,9 @@ class Lake:
         sides = find_join_sides(self.store, self.verifier, schemas, row_filter)
         for note in sides.notes:
             warnings.warn(note, DataWarning, stacklevel=3)
+        holes = self.store.catalog.read(find_day_holes((left, right), row_filter))
+        if text := describe_holes(holes):
+            warnings.warn(f"{AnswerWarning.UNCOVERED}: {text}", DataWarning, stacklevel=3)
         join = AsofJoin(*sides[:2], columns, allow_exact_matches=allow_exact_matches, suffix=suffix)
         return scan_prices(
             filter_rows(join.rows(), schemas[0], row_filter), prices, kinds=join.price_columns

@@ -150,7 +150,10 @@ class _PlanWalk:
             is_time = node["returned_types"][at]["id"] == "TIMESTAMP_NS"
             is_price = node["names"][at] in prices
             scale = Scale.PRICE if is_price else Scale.NONE
-            found.append(Derivation(int(is_price), view is not None and is_time, scale=scale))
+            is_opaque = view is None  # a function of constants, such as range(64, 66)
+            found.append(
+                Derivation(int(is_price), not is_opaque and is_time, (), scale, (), is_opaque)
+            )
         return _project(found, node["projection_ids"])
 
     def cte(self, node: Node, _: list[Columns]) -> Columns:

@@ -10,7 +10,7 @@
 | PRICE                         | 64.80                        | BIGINT of 1e-9                   |
 | ZONE                          | America/Chicago              | VARCHAR: a time zone             |
 | SESSIONS                      | CMES, 9:30-16:00 Asia/Tokyo  | STRUCT[]: see `session_spans.py` |
-| SPAN                          | lake                         | BIGINT[]: see `record_span.py`   |
+| COVERAGE                      | lake                         | STRUCT[]: see `coverage.py`      |
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from datetime import date
 
 from batonics.frames.scan.exchange_sessions import find_sessions
-from batonics.lake.record_span import parse_record_span
+from batonics.lake.coverage import parse_lake_coverage
 from batonics.model.errors import UsageError
 from batonics.model.prices import parse_price
 from batonics.model.times import duration_ns, find_time_zone, format_time, parse_time
@@ -80,6 +80,6 @@ PARAMETER_TYPES: dict[str, Callable[[str], object]] = {
     "PRICE": parse_price,
     "ZONE": _zone,
     "SESSIONS": find_sessions,
-    "SPAN": parse_record_span,
+    "COVERAGE": parse_lake_coverage,
 }
 """By type: what makes the value of a text. It raises ValueError, or UsageError with a reason."""

@@ -34,6 +34,7 @@ from typing import NamedTuple
 import duckdb
 
 from batonics.frames.columns.book_state import BOOK_STATUS, check_include
+from batonics.frames.scan.complete_intervals import COMPLETE
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog_tree import read_schemas
 from batonics.lake.connection import (
@@ -42,13 +43,19 @@ from batonics.lake.connection import (
     connect_duckdb,
     sql_errors,
 )
+from batonics.lake.coverage import (
+    SourceCoverage,
+    describe_coverage,
+    find_lake_holes,
+    read_coverage,
+    replace_coverage,
+)
 from batonics.lake.digest import Verifier
 from batonics.lake.lineage import find_lineage
 from batonics.lake.part import Part
 from batonics.lake.part_search import NO_FILTER, RowFilter, find_time_span
 from batonics.lake.query_file import QueryFile
 from batonics.lake.query_result import QueryResult, check_after_error, join_notes
-from batonics.lake.record_span import find_record_span, replace_record_spans
 from batonics.lake.row_filters import check_row_filter
 from batonics.lake.select_check import check_select
 from batonics.lake.session_spans import replace_sessions
@@ -58,8 +65,9 @@ from batonics.lake.unit_notes import UNIT_NOTE, number_note, undeclared_note, un
 from batonics.lake.view_files import ChosenParts, PartsBySchema, ViewFiles
 from batonics.lake.views import view_name, view_statement
 from batonics.model.answers import AnswerWarning
+from batonics.model.coverage import describe_holes
 from batonics.model.prices import PriceUnit
-from batonics.model.times import format_time
+from batonics.model.times import enclosing_span, format_time
 
 _ASOF = re.compile(r"\basof\b", re.IGNORECASE)
 """A join for which symbols become an ENUM. DuckDB 2.0 loses rows of an ASOF join by date and symbol
@@ -205,8 +213,8 @@ class LakeDatabase:
         """What is known of a query before it runs, by one state of the catalog."""
         schemas = find_named_schemas(sql, read_schemas(connection))
         values = replace_sessions(parameters, lambda: self._find_times(connection, schemas))
-        find_span = find_record_span(self._row_filter, schemas)
-        values = replace_record_spans(values, lambda: find_span(connection))
+        covered = read_coverage(schemas)(connection)
+        values = replace_coverage(values, lambda: describe_coverage(covered, self._row_filter))
         lineage = find_lineage(binder, sql, values, schemas)
         prices, unit_note = unit.prices, ""
         if unit.is_default and not unit.has_header and lineage.depends_on_unit:
@@ -218,7 +226,9 @@ class LakeDatabase:
         chosen = self._files.choose(connection, sql, values, schemas, views)
         is_empty = not any(chosen.parts.values())
         missing = self._describe_missing(connection, schemas) if is_empty else ""
-        note = join_notes(TRUSTED_NOTE if self._trusted else "", unit_note, missing, chosen.note)
+        trusted_note = TRUSTED_NOTE if self._trusted else ""
+        hole_note = _hole_note(sql, covered, chosen)
+        note = join_notes(trusted_note, unit_note, missing, chosen.note, hole_note)
         return _PlannedQuery(values, lineage.instants, prices, views, chosen, note)
 
     def _open_views(self, sql: str, planned: _PlannedQuery) -> duckdb.DuckDBPyConnection:
@@ -328,6 +338,26 @@ def _has_cold_rows(connection: duckdb.DuckDBPyConnection, view: str) -> bool:
     sql = f"SELECT 1 FROM {view} WHERE {BOOK_STATUS} = '{AnswerWarning.COLD}' LIMIT 1"  # noqa: S608
     # A result that is not fetched whole would block the connection.
     return bool(connection.execute(sql).fetchall())
+
+
+def _hole_note(sql: str, covered: Sequence[SourceCoverage], chosen: ChosenParts) -> str:
+    """A note that no source covers a time between rows; empty: all is covered, or it asks itself.
+
+    A row before such a time says nothing of it, though it may be the last row before a later one.
+    """
+    if re.search(rf"\b{COMPLETE}\b", sql, re.IGNORECASE):
+        return ""
+    edges = ((part.ts_min, part.ts_max) for part in _flatten(chosen.parts))
+    first_ns, last_ns = enclosing_span(edges)
+    if first_ns is None or last_ns is None:
+        return ""
+    holes = [
+        hole
+        for hole in find_lake_holes(covered)
+        if first_ns < hole.start_ns and hole.end_ns <= last_ns
+    ]
+    text = describe_holes(holes)
+    return f"{AnswerWarning.UNCOVERED}: {text}" if text else ""
 
 
 def _default_sessions_note(header: QueryFile | None, values: Mapping[str, object]) -> str:

@@ -6,6 +6,7 @@ that unit, such as 64.8 beside integers of 1e-9, gets a note, whoever chose the 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -25,6 +26,7 @@ _NUMBER = re.compile(
     r"(?<![\w.$])(?<!\blimit )(?<!\boffset )(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\b", re.IGNORECASE
 )
 """A number in a statement; one of LIMIT or OFFSET is never beside a price."""
+
 _SMALL = 1_000_000
 """Integers of 1e-9 below this are prices, or differences of prices, below 0.001."""
 _WHOLE = 1_000_000_000
@@ -41,6 +43,11 @@ def number_note(numbers: Sequence[PriceNumber], unit: PriceUnit, *, has_header: 
             only fractions are wrong, except half a unit, which a mid may have.
     """
     wrong = [number for number in numbers if _is_of_another_unit(number, unit)]
+    if not wrong and not has_header and any(math.isnan(beside.number) for beside in numbers):
+        return (
+            f"prices are {_describe_unit(unit)} in this query, and beside them is what"
+            " a function makes of constants: it has to be in that unit too"
+        )
     if has_header:
         wrong = [beside for beside in wrong if beside.number % 1 and abs(beside.number) != 0.5]
     if not wrong:
@@ -82,11 +89,14 @@ def unfollowed_note(sql: str, parameters: Iterable[object], unit: PriceUnit) -> 
     wrong = [n for n in numbers if _is_of_another_unit(PriceNumber(n, Scale.PRICE), unit)]
     if not wrong:
         return ""
-    prices = "integers of 1e-9" if unit == "fixed" else "in whole units"
     return (
-        f"prices are {prices} in this query, and it cannot be told what is beside them: a number"
-        f" such as {_plain(Decimal(repr(wrong[0])))} has to be in that unit there"
+        f"prices are {_describe_unit(unit)} in this query, and it cannot be told what is beside"
+        f" them: a number such as {_plain(Decimal(repr(wrong[0])))} has to be in that unit there"
     )
+
+
+def _describe_unit(unit: PriceUnit) -> str:
+    return "integers of 1e-9" if unit == "fixed" else "in whole units"
 
 
 def _is_of_another_unit(beside: PriceNumber, unit: PriceUnit) -> bool:

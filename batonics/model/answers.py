@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from batonics.model.book_changes import TradingStatus
+from batonics.model.coverage import Holes, holes_between
 from batonics.model.day_conditions import DoubtfulDays, days_between
 from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, Flag, MboBatch, is_untimed
@@ -33,6 +34,7 @@ class AnswerWarning(StrEnum):
     RENAMED = "renamed"
     OFF_TICK = "off_tick"
     DEGRADED = "degraded"
+    UNCOVERED = "uncovered"
 
     @property
     def meaning(self) -> str:
@@ -53,6 +55,8 @@ _MEANINGS = {
     " instrument or by all prices in the book: the venue would refuse the order",
     AnswerWarning.DEGRADED: "the vendor does not vouch for all days (condition.json): records may"
     " be missing",
+    AnswerWarning.UNCOVERED: "no file covers a time of the answer: the market was closed, or a file"
+    " is missing",
 }
 
 
@@ -151,6 +155,7 @@ class AsOf(NamedTuple):
         losses: what was lost of the records before they were read, in words.
         renamed: the instruments whose symbol has ended since their last record.
         doubtful_days: the days of the data that the vendor does not vouch for.
+        is_uncovered: no file covers the time, and records are before and behind it.
     """
 
     at_ns: int | None = None
@@ -159,6 +164,7 @@ class AsOf(NamedTuple):
     losses: tuple[str, ...] = ()
     renamed: Collection[int] = ()
     doubtful_days: DoubtfulDays = ()
+    is_uncovered: bool = False
 
     @property
     def time_ns(self) -> int | None:
@@ -167,7 +173,11 @@ class AsOf(NamedTuple):
 
     @classmethod
     def of_records(
-        cls, at_ns: int | None, data: DataSpan, doubtful_days: DoubtfulDays = ()
+        cls,
+        at_ns: int | None,
+        data: DataSpan,
+        doubtful_days: DoubtfulDays = (),
+        holes: Holes = (),
     ) -> AsOf:
         """The books at a time, where records were read that may be later.
 
@@ -175,17 +185,27 @@ class AsOf(NamedTuple):
             at_ns: the time.
             data: the times of the records.
             doubtful_days: days that the vendor does not vouch for, of the data or not.
+            holes: times that no file covers.
         """
         if at_ns is not None and data.until_ns is not None:
             data = data._replace(until_ns=min(at_ns, data.until_ns))
-        return cls(at_ns, data, doubtful_days=days_between(doubtful_days, *data))
+        return cls(
+            at_ns,
+            data,
+            doubtful_days=days_between(doubtful_days, *data),
+            is_uncovered=bool(holes_between(holes, at_ns, at_ns)),
+        )
 
     def warnings(self) -> list[AnswerWarning]:
-        """The warnings that all books have: the time is after the data, days are doubtful."""
+        """The warnings of all books: their time is not in the data, or days are doubtful."""
         until_ns = self.data.until_ns
         is_after = self.at_ns is not None and until_ns is not None and self.at_ns > until_ns
-        found = [AnswerWarning.AFTER_DATA] if is_after else []
-        return [*found, AnswerWarning.DEGRADED] if self.doubtful_days else found
+        tests = (
+            (AnswerWarning.AFTER_DATA, is_after),
+            (AnswerWarning.DEGRADED, bool(self.doubtful_days)),
+            (AnswerWarning.UNCOVERED, self.is_uncovered),
+        )
+        return [warning for warning, holds in tests if holds]
 
     def describe_warnings(self, of_books: Sequence[Iterable[AnswerWarning]]) -> list[str]:
         """A line for each kind of warning: those of all books, and how many books have another.

@@ -119,7 +119,10 @@ class MboBatch(NamedTuple):
 
 
 class DayStart(MboBatch):
-    """The first batch of a later day's file (rule 21); it may have no rows."""
+    """The first batch of a file of a later day, or of one that follows a hole (rule 21).
+
+    It may have no rows.
+    """
 
     __slots__ = ()
 

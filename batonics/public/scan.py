@@ -16,6 +16,7 @@ from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
 from batonics.model.book_changes import BookChanges
+from batonics.model.coverage import Holes
 from batonics.model.day_conditions import DoubtfulDays
 from batonics.model.mbo import MboBatch
 from batonics.model.prices import PriceUnit
@@ -89,6 +90,7 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
         files.statuses if known is None else lambda: known,
         None if session is None else find_sessions(session),
         files.doubtful_days,
+        files.holes,
     )
     return scan_prices(scan_batches(files.batches, symbols=files.symbols, facts=facts), prices)
 
@@ -122,6 +124,10 @@ class _ScannedFiles:
     def symbols(self) -> SymbolMap:
         """The symbols so far. The map grows; for some names it is a new one if there are more."""
         return SymbolMap() if self._selection is None else self._selection.symbols
+
+    def holes(self) -> Holes:
+        """The times that no file covers, so far."""
+        return () if self._stream is None else self._stream.coverage.holes()
 
     def statuses(self) -> BookChanges:
         """The trading statuses so far."""

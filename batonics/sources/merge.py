@@ -35,10 +35,12 @@ class FileBatch(NamedTuple):
     Attributes:
         batch: the records, one or more; valid until the next one of the file.
         begins_file: it is the first of its file.
+        follows_hole: no file covers a time just before its file.
     """
 
     batch: MboBatch
     begins_file: bool
+    follows_hole: bool = False
 
 
 class MergeInput(NamedTuple):
@@ -88,7 +90,7 @@ class FileMerge:
         self._day_starts = False
 
     def batches(self) -> Generator[MboBatch, None, None]:
-        """The merged batches; the first of a file of a later day is a `DayStart`.
+        """The merged batches; the first of a file of a later day or behind a hole is a `DayStart`.
 
         Raises:
             Exception: that of `refuse`.
@@ -134,7 +136,8 @@ class FileMerge:
             head.load(item.batch)
             first = int(item.batch.ts_recv[0])
             if item.begins_file and self._has_records and first != UNDEF_TIMESTAMP:
-                self._day_starts |= first // NS_PER_DAY > self._last_day
+                is_later_day = first // NS_PER_DAY > self._last_day
+                self._day_starts |= is_later_day or item.follows_hole
 
     def _join(self, pieces: list[TimedPiece]) -> MboBatch:
         """The next batch of the stream, from pieces in the order of their files."""

@@ -50,6 +50,7 @@ from batonics.sources.input_files import input_facts, is_read_once
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.merge import FileBatch, FileMerge, MergeInput
 from batonics.sources.overlap import EDGE_RECORDS_MAX, Overlap
+from batonics.sources.stream_coverage import FileCoverage, StreamCoverage
 
 BATCH_ROWS = 32_768
 """Rows of a batch: its columns and the fold's outputs fit into the second-level cache."""
@@ -73,6 +74,7 @@ class MboStream:
         definitions: definition records that were read so far. Each is valid until the next of its
             instrument; the first is valid before it too.
         statuses: trading statuses of status records that were read so far.
+        coverage: which times the files cover that were read so far.
         files: a report of each file, so far, in the order in which they are read.
         bytes_total: size of all files; None if one is a pipe.
         keeps_symbol_lists: whether the metadata of each of several files keeps its lists of symbols
@@ -97,6 +99,7 @@ class MboStream:
         self.symbols = SymbolMap()
         self.definitions = DefinitionMap()
         self.statuses = BookChanges()
+        self.coverage = StreamCoverage()
         self.files: list[FileReport] = []
         self.keeps_symbol_lists = False
         self.on_headers: Callable[[NDArray[np.void]], None] | None = None
@@ -138,6 +141,7 @@ class MboStream:
     def batches(self) -> Generator[MboBatch, None, None]:
         """Every batch in order; the first of a file of a later day is a `DayStart`.
 
+        So is that of a file which follows a time that no file covers, by their metadata.
         A later batch reuses its arrays.
 
         Raises:
@@ -159,6 +163,7 @@ class MboStream:
                     yield batch
         finally:
             self.close()
+            self.coverage.warn()
 
     def _read_input(self, reader: ChunkReader, others: int) -> Generator[FileBatch, None, None]:
         """The batches of an input that have records; `others` are read at the same time."""
@@ -178,12 +183,16 @@ class MboStream:
                         continue
                     if not self._options.in_this_order:
                         file.check_beginning(batch)
-                    yield FileBatch(batch, file.note_batch(batch))
+                    begins = file.note_batch(batch)
+                    yield FileBatch(
+                        batch, begins, begins and self.coverage.follows_hole(file.coverage)
+                    )
         except GeneratorExit:  # the caller stops early
             if file is not None:
                 file.report.warn_of_notes()
             raise
         if file is not None:
+            file.coverage.is_ended, file.coverage.is_cut = True, decoder.loss is not None
             file.report.warn_of_notes()
         if file is not None and len(self.paths) > 1 and not self.keeps_symbol_lists:
             file.report.drop_symbol_lists()
@@ -199,10 +208,13 @@ class MboStream:
         forms = {file.framing for file in self.files} | {reader.framing}
         self._check_forms(forms, [file.name for file in self.files] + [reader.name])
         if before is None:
-            file = _FileReading(FileReport(reader.name, reader.size, reader.framing))
+            report = FileReport(reader.name, reader.size, reader.framing)
+            file = _FileReading(report, self.coverage.begin_file(report.name))
         else:
+            before.coverage.is_ended = True
             report = FileReport(f"{reader.name}, file {number}", None, reader.framing)
-            file = _FileReading(report, before.counts, before.end)
+            coverage = self.coverage.begin_file(report.name)
+            file = _FileReading(report, coverage, before.counts, before.end)
         self.files.append(file.report)
         return file
 
@@ -240,6 +252,7 @@ class MboStream:
         report = file.report
         report.other_records.update(decoded.other_records)
         report.metadata = decoded.metadata
+        file.coverage.note_metadata(decoded.metadata)
         report.notes = decoded.notes
         file.count(decoded)
         for definition in decoded.definitions:
@@ -296,11 +309,13 @@ class _FileReading:
 
     Args:
         report: its report.
+        coverage: the time that it covers.
         counts: records, rows and skipped records of its input before it.
         end: the last records of its input before it.
 
     Attributes:
         report: its report.
+        coverage: the time that it covers.
         number: its number in its input.
         counts: records, rows and skipped records of its input so far.
         end: the last records of its input so far.
@@ -310,10 +325,12 @@ class _FileReading:
     def __init__(
         self,
         report: FileReport,
+        coverage: FileCoverage,
         counts: tuple[int, int, int] = (0, 0, 0),
         end: _LastRecords | None = None,
     ) -> None:
-        self.report, self.counts, self.end = report, counts, end or _LastRecords()
+        self.report, self.coverage = report, coverage
+        self.counts, self.end = counts, end or _LastRecords()
         self.number = 0
         self.instrument_ids = np.zeros(1, np.uint32)
         self._counts_before = counts
@@ -350,6 +367,7 @@ class _FileReading:
     def note_batch(self, batch: MboBatch) -> bool:
         """Note the last records of a batch; whether it begins the file."""
         self.end.note(batch)
+        self.coverage.data = self.coverage.data.extend(batch)
         begins, self._has_rows = not self._has_rows, True
         return begins
 

@@ -28,6 +28,8 @@ from tests.support.dbn_files import DAY_NS, adds, compress, encode, metadata, re
 from tests.support.reference_books import Record
 from tests.support.replays import receive_all, run_replay
 
+pytestmark = pytest.mark.filterwarnings("ignore:uncovered")  # by the days between the files
+
 
 def write(path: Path, rows: Sequence[Record], *, is_compressed: bool = False) -> Path:
     """A DBN file of records."""

@@ -20,7 +20,7 @@ import batonics
 from batonics.frames.namespace import MboNamespace
 from batonics.frames.schemas.table import find_schema
 from batonics.lake.connection import LOCAL_TIME
-from batonics.lake.record_span import replace_record_spans
+from batonics.lake.coverage import replace_coverage
 from batonics.lake.session_spans import replace_sessions
 from tests.support.lakes import with_places
 from tests.support.query_tables import full_rows, load_query, query_files, query_names, run_query
@@ -107,7 +107,7 @@ def create_table(connection: duckdb.DuckDBPyConnection, view: str, frame: pl.Dat
 @pytest.mark.parametrize("name", query_names())
 def test_no_query_compares_each_row_with_each_other(name: str, file: str, stored: Stored) -> None:
     query = load_query(name)
-    values = replace_record_spans(replace_sessions(query.bind({}), tuple), lambda: (0, 1, 0))
+    values = replace_coverage(replace_sessions(query.bind({}), tuple), tuple)
     explained = stored(file, name).execute(f"EXPLAIN {query.sql}", values or None)
     steps = "\n".join(row[1] for row in explained.fetchall()).lower().replace("_", " ")
     assert "scan" in steps

@@ -1077,7 +1077,8 @@ def test_a_bar_of_a_part_of_its_session_is_not_complete(tmp_path: Path) -> None:
             for at in range(18 if day == 0 else 24 if day == 1 else 12)
         ]
         days.append(tmp_path / f"{day}.dbn")
-        days[-1].write_bytes(metadata() + encode(rows))
+        start = DAY_NS + day * 24 * hour
+        days[-1].write_bytes(metadata(start=start, end=start + 24 * hour) + encode(rows))
     lake = tmp_path / "lake"
     batonics.load_lake(days, lake, schemas=["trades"])
 
@@ -1095,7 +1096,7 @@ def test_a_bar_of_a_part_of_its_session_is_not_complete(tmp_path: Path) -> None:
     day_2 = DAY_NS + 24 * hour
     assert complete(RowFilter(start_ns=day_2 + 1)) == [False, False]
     assert complete(RowFilter(end_ns=day_2 + 24 * hour - 1)) == [False, False]
-    assert complete(RowFilter(start_ns=day_2, end_ns=day_2 + 24 * hour)) == [False]
+    assert complete(RowFilter(start_ns=day_2, end_ns=day_2 + 24 * hour)) == [True]
 
 
 @INCLUDES

@@ -46,14 +46,22 @@ def record(
     )  # fmt: skip
 
 
-def metadata(symbols: dict[str, int] | None = None, *, schema: int = 0) -> bytes:
-    """Metadata that names instruments for ever."""
+def metadata(
+    symbols: dict[str, int] | None = None,
+    *,
+    schema: int = 0,
+    start: int = 0,
+    end: int | None = None,
+) -> bytes:
+    """Metadata that names instruments for ever; without a start and an end unless given."""
     names = SYMBOLS if symbols is None else symbols
     mappings = tuple(
         SymbolMapping(name, (DatedSymbol(19700102, 20990101, str(number)),))
         for name, number in names.items()
     )
-    return encode_metadata(Metadata(schema=schema, symbols=tuple(names), mappings=mappings))
+    return encode_metadata(
+        Metadata(schema=schema, start=start, end=end, symbols=tuple(names), mappings=mappings)
+    )
 
 
 def encode(rows: Sequence[Record]) -> bytes:

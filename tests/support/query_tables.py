@@ -20,8 +20,8 @@ from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import find_schema
 from batonics.jobs.query import QueryRequest, query_frame
 from batonics.lake.connection import connect_duckdb
+from batonics.lake.coverage import replace_coverage
 from batonics.lake.query_file import QueryFile, parse_query
-from batonics.lake.record_span import replace_record_spans
 from batonics.lake.select_check import check_select
 from batonics.lake.session_spans import replace_sessions
 from batonics.lake.views import view_name, view_statement
@@ -227,13 +227,19 @@ def _relate(
     check_select(connection, query.sql)
     times = [time for view, rows in tables.items() for time in _times_of(view, rows)]
     values = replace_sessions(query.bind(_texts(params)), lambda: times)
-    values = replace_record_spans(values, lambda: (min(times, default=0), max(times, default=0), 0))
+    starts = {time for view, rows in tables.items() for time in _starts_of(view, rows)}
+    edges = {"first_ns": min([*times, *starts], default=0), "last_ns": max(times, default=0)}
+    values = replace_coverage(values, lambda: [{"source": start, **edges} for start in starts])
     return connection.sql(query.sql, params=values or None)
 
 
 def _times_of(view: str, rows: Rows) -> list[int]:
     times = full_rows(view, rows).select(_schema(view).time).to_series()
     return times.cast(pl.Int64).drop_nulls().to_list()
+
+
+def _starts_of(view: str, rows: Rows) -> list[int]:
+    return full_rows(view, rows)["source"].cast(pl.Int64).drop_nulls().to_list()
 
 
 def _texts(params: Mapping[str, object]) -> dict[str, str]:

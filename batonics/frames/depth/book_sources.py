@@ -139,7 +139,7 @@ def book_frames(
             break
     data.check_not_before(at_ns)
     engine.fold(cutoff.finish())
-    as_of = AsOf.of_records(at_ns, data, facts.doubtful_days)
+    as_of = AsOf.of_records(at_ns, data, facts.doubtful_days, facts.find_holes())
     trading = TradingStatuses(facts.statuses(), facts.sessions).at(engine.keys(), at_ns)
     levels = engine.levels()
     renamed = find_renamed(engine, facts.symbols(), as_of)

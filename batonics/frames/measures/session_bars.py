@@ -10,7 +10,7 @@ the end of the stream.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -30,8 +30,10 @@ from batonics.frames.measures.bars import (
     new_clock,
 )
 from batonics.frames.scan.complete_intervals import COMPLETE
+from batonics.frames.scan.mbo_scan import StreamFacts, facts_of
 from batonics.frames.scan.sessions import NO_SESSION, SessionCalendar, SessionTable
 from batonics.frames.scan.sources import Projection, frame_source
+from batonics.model.coverage import Holes, holes_between
 from batonics.model.mbo import trusted_times
 
 NO_DATE = np.iinfo(np.int64).min
@@ -71,7 +73,7 @@ def session_bars_source(records: pl.LazyFrame, sessions: SessionCalendar) -> pl.
     schema = session_bars_schema(sessions.zone)
 
     def make_frames(_: Projection) -> Iterator[pl.DataFrame]:
-        folder = _SessionFolder(sessions)
+        folder = _SessionFolder(sessions, (facts_of(records) or StreamFacts()).find_holes)
         for batch in records.select(READ_COLUMNS).collect_batches(lazy=True, maintain_order=True):
             for frame in batch.iter_slices(BAR_FOLD_ROWS):
                 yield from folder.fold(frame)
@@ -97,9 +99,11 @@ class _SessionFolder:
 
     Args:
         sessions: the sessions of the market.
+        find_holes: returns the times so far that no file covers.
     """
 
-    def __init__(self, sessions: SessionCalendar) -> None:
+    def __init__(self, sessions: SessionCalendar, find_holes: Callable[[], Holes] = tuple) -> None:
+        self._find_holes = find_holes
         self._zone = sessions.zone
         self._table = SessionTable(sessions)
         self._clock = new_clock()
@@ -145,8 +149,9 @@ class _SessionFolder:
                 )
                 complete = None
                 if opens is not None and closes is not None and self._first_ns is not None:
-                    reaches = is_over or int(self._clock[BarClock.NOW]) >= closes
-                    complete = bool(reaches and self._first_ns <= opens)
+                    reaches = is_over or int(self._clock[BarClock.NOW]) >= closes - 1
+                    holes = holes_between(self._find_holes(), int(opens), int(closes) - 1)
+                    complete = bool(reaches and self._first_ns <= opens and not holes)
                 yield pl.DataFrame(rows, schema=BAR_WORD_NAMES).select(
                     pl.lit(date, pl.Int32).cast(pl.Date).alias("date"),
                     self._in_zone(opens).alias("ts_session_open"),

@@ -57,6 +57,7 @@ from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.model.answers import AnswerWarning, DataSpan, book_warnings
 from batonics.model.arguments import check_arguments
 from batonics.model.book_changes import TradingStatus
+from batonics.model.coverage import Holes, holes_between
 from batonics.model.day_conditions import days_between
 from batonics.model.errors import UsageError
 from batonics.model.mbo import (
@@ -162,6 +163,7 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
         if enters:
             # Later records of the book end its state at the time; without them the span tells.
             stream.data.check_not_after(at_ns, "nothing shows what would happen to an order then")
+            _check_covered(facts.find_holes(), at_ns)
             # The statuses of a stream are known once it is being read.
             simulation.enter(TradingStatuses(facts.statuses(), facts.sessions))
         simulation.fold(batch)
@@ -174,7 +176,21 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
     result = simulation.finish(stream.data, facts.symbols())
     if days_between(facts.doubtful_days, result.data.from_ns, result.data.until_ns):
         result = replace(result, warnings=(*result.warnings, AnswerWarning.DEGRADED))
+    if holes_between(facts.find_holes(), at_ns, result.data.until_ns):
+        result = replace(result, warnings=(*result.warnings, AnswerWarning.UNCOVERED))
     return result
+
+
+def _check_covered(holes: Holes, at_ns: int) -> None:
+    """Refuse an order that enters at a time of which the metadata say that no file covers it."""
+    for hole in holes_between(holes, at_ns, at_ns):
+        if not hole.is_known:
+            continue
+        start, end = format_time(hole.start_ns), format_time(hole.end_ns)
+        raise UsageError(
+            f"no file covers {format_time(at_ns)}: nothing shows what would happen to an order"
+            f" then; there are no records from {start} to {end}"
+        )
 
 
 class _Entry(NamedTuple):

@@ -3,7 +3,8 @@
 The rule here: an interval is complete if a record came at or before its beginning, and one at or
 after its end, by the clock of the stream (rule 16), of any book. So the first and the last row of
 a stream are seldom complete: what came before the data, or will come behind them, is not in them.
-An interval that touches a day that the vendor does not vouch for is not complete either.
+An interval is not complete either if it touches a day that the vendor does not vouch for, or a time
+between two files that neither covers (`model/coverage.py`).
 
 | column   | dtype   | content                                                                  |
 |----------|---------|--------------------------------------------------------------------------|
@@ -23,9 +24,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from batonics.frames.scan.mbo_scan import batches_of, facts_of, scan_batches
+from batonics.frames.scan.mbo_scan import StreamFacts, batches_of, facts_of, scan_batches
 from batonics.frames.scan.sources import Projection, frame_source, pull_frames
 from batonics.model.answers import DataSpan
+from batonics.model.coverage import Holes, holes_between
 from batonics.model.day_conditions import DoubtfulDays, days_between
 from batonics.model.mbo import MboBatch
 
@@ -61,6 +63,7 @@ class CompleteIntervals:
     Args:
         interval: the interval of each row.
         doubtful_days: the days that the vendor does not vouch for.
+        find_holes: returns the times that no file covers, so far.
         data: the times of the records that are known already; None: there are none.
     """
 
@@ -68,10 +71,12 @@ class CompleteIntervals:
         self,
         interval: RowInterval,
         doubtful_days: DoubtfulDays = (),
+        find_holes: Callable[[], Holes] = tuple,
+        *,
         data: DataSpan | None = None,
     ) -> None:
         self._interval, self._data = interval, data or DataSpan()
-        self._doubtful_days = doubtful_days
+        self._doubtful_days, self._find_holes = doubtful_days, find_holes
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
         """The batches of the stream, each noted before it is given."""
@@ -97,6 +102,10 @@ class CompleteIntervals:
         is_covered = (first_ns >= from_ns) & (last_ns <= until_ns)
         for day in days_between(self._doubtful_days, from_ns, until_ns):
             is_covered &= (last_ns < day.start_ns) | (first_ns >= day.end_ns)
+        holes = self._find_holes()
+        if holes and len(times):
+            for hole in holes_between(holes, int(first_ns.min()), int(last_ns.max())):
+                is_covered &= (last_ns < hole.start_ns) | (first_ns >= hole.end_ns)
         if times.null_count():
             is_covered &= times.is_not_null().to_numpy()
         return pl.Series(COMPLETE, is_covered)
@@ -122,7 +131,8 @@ def with_complete(
     def make_frames(projection: Projection) -> Iterator[pl.DataFrame]:
         is_wanted = COMPLETE in projection.columns
         facts = facts_of(records)
-        known = CompleteIntervals(interval, () if facts is None else facts.doubtful_days)
+        facts_known = facts or StreamFacts()
+        known = CompleteIntervals(interval, facts_known.doubtful_days, facts_known.find_holes)
         rows = plain
         if is_wanted:
             # The records of all books show how far the data reach.

@@ -21,6 +21,7 @@ from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.sources import mark_frame_source
 from batonics.frames.scan.symbols import AliasWarning, GrowingSymbols
 from batonics.model.book_changes import BookChanges
+from batonics.model.coverage import Holes
 from batonics.model.day_conditions import DoubtfulDays
 from batonics.model.mbo import MboBatch, slice_batch, take_batch
 from batonics.model.record_times import RecordTimes
@@ -37,12 +38,14 @@ class StreamFacts(NamedTuple):
         statuses: returns the trading statuses so far. They may grow as the stream is read.
         sessions: the sessions of the market, for books without statuses; None: not known.
         doubtful_days: the days that the vendor does not vouch for.
+        find_holes: returns the times so far that no file covers (`model/coverage.py`).
     """
 
     symbols: Callable[[], SymbolMap] = SymbolMap
     statuses: Callable[[], BookChanges] = BookChanges
     sessions: SessionCalendar | None = None
     doubtful_days: DoubtfulDays = ()
+    find_holes: Callable[[], Holes] = tuple
 
 
 def scan_batches(

@@ -364,7 +364,7 @@ def test_another_format_is_refused(
     held.commit(
         lambda connection: connection.execute(f"PRAGMA user_version = {version}").fetchall()
     )
-    said = f"catalog of format {version}, this batonics knows 7: {remedy}"
+    said = f"catalog of format {version}, this batonics knows 8: {remedy}"
     with pytest.raises(LakeError, match=said):
         FileCatalog(tmp_path / "catalog.sqlite")
 

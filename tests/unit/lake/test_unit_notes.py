@@ -108,7 +108,35 @@ def test_a_number_that_is_no_price_in_integers_of_1e_9_is_named(
 @pytest.mark.parametrize(
     "sql",
     [
+        "FROM trades WHERE price > exp(4.17)",
+        "FROM trades WHERE price > random() * 65",
+        "FROM trades WHERE price > 64.8 + random()",
+        "FROM trades WHERE price > list_min([64.8])",
+        "FROM trades WHERE price > list_avg([64.8, 65])",
+        "FROM trades WHERE price > try_cast('64' || '.8' AS DOUBLE)",
+        "FROM trades, range(64, 66) AS r(p) WHERE price > p",
+        "FROM trades, generate_series(64, 66) AS r(p) WHERE price = p",
+        "FROM trades WHERE price IN (SELECT unnest(range(64, 66)))",
+        "FROM trades WHERE price > (SELECT max(p) FROM range(64, 66) AS r(p))",
+        "SELECT greatest(price, pi()) FROM trades",
+    ],
+)
+def test_a_function_of_constants_beside_prices_is_named(
+    connection: duckdb.DuckDBPyConnection, sql: str
+) -> None:
+    words = "in this query, and beside them is what a function makes of constants"
+    assert note(connection, sql).startswith(f"prices are integers of 1e-9 {words}")
+    assert note(connection, sql, "decimal").startswith(f"prices are in whole units {words}")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
         "FROM trades WHERE price > 64800000000 AND size > 5 AND price <> 0",
+        "FROM trades WHERE size > random() * 5",
+        "SELECT price * random(), row_number() OVER () FROM trades",
+        "SELECT coalesce(price::VARCHAR, 'none') FROM trades, range(3)",
+        "SELECT list_transform(range(3), lambda i: i), price FROM trades",
         "FROM mbp_1 WHERE (bid_px_00 + ask_px_00) / 2 > 64820000000.5",
         "FROM trades WHERE price / 1e9 > 64.8 AND price * 0.000000001 < 65",
         "FROM trades WHERE price > 64.8 * 1e9",
