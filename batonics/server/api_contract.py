@@ -115,6 +115,9 @@ def choice_parameter(name: str, text: str, choices: Sequence[str]) -> Parameter:
     return Parameter(name, text, {"type": "string", "enum": list(choices)})
 
 
+CURSOR = Parameter(
+    "cursor", "`next` of the page before", {"type": "string", "pattern": "^[0-9]{1,18}$"}
+)
 PROBLEM = {
     "description": "A problem of RFC 9457.",
     "type": "object",

@@ -77,16 +77,20 @@ class HeatmapApi:
         service: the server.
         answers: finds books by their names.
         history: the books.
+
+    Attributes:
+        segments: the segments of books; only `worker` may build them.
+        worker: makes the answers.
     """
 
     def __init__(self, service: WebService, answers: HistoryAnswers, history: FileHistory) -> None:
         self._service, self._answers, self._history = service, answers, history
-        self._segments = SegmentCache(history)
-        self._worker = ThreadPoolExecutor(1, "batonics-heatmap")
+        self.segments = SegmentCache(history)
+        self.worker = ThreadPoolExecutor(1, "batonics-heatmap")
 
     def close(self) -> None:
         """End the worker."""
-        self._worker.shutdown(cancel_futures=True)
+        self.worker.shutdown(cancel_futures=True)
 
     def endpoints(self) -> list[Endpoint]:
         """What is answered."""
@@ -122,7 +126,7 @@ class HeatmapApi:
         )
         columns = self._columns(wanted)
         key, span = await self._run(lambda: self._find_span(wanted, columns))
-        units = PICTURE_UNITS + SEGMENT_UNITS * self._segments.missing(span.numbers, key)
+        units = PICTURE_UNITS + SEGMENT_UNITS * self.segments.missing(span.numbers, key)
         charge(self._service, request, min(units, UNITS_MAX))
         is_arrow = ARROW_STREAM in request.headers.get(hdrs.ACCEPT, "")
 
@@ -138,7 +142,7 @@ class HeatmapApi:
         return await self._run(answer)
 
     async def _run(self, answer: Callable[[], TAnswer]) -> TAnswer:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, answer)
+        return await asyncio.get_running_loop().run_in_executor(self.worker, answer)
 
     def _columns(self, wanted: _Request) -> Columns:
         """The columns of a request."""
@@ -159,7 +163,7 @@ class HeatmapApi:
     def _find_span(self, wanted: _Request, columns: Columns) -> tuple[int, SegmentSpan]:
         """The key of the book and the segments of the columns, if they are not too many."""
         key = self._answers.find_key(wanted.name, wanted.publisher, columns.to_ns)
-        span = self._segments.span(key, columns.from_ns, columns.to_ns)
+        span = self.segments.span(key, columns.from_ns, columns.to_ns)
         bounds = self._history.segment_bounds
         records = int(bounds[span.numbers.stop] - bounds[span.numbers.start])
         if records > RECORDS_MAX:

@@ -58,7 +58,7 @@ class HistoryAnswers:
         for publisher_id, instrument_id in keys:
             key = publisher_id << 32 | instrument_id
             self._keys_of.setdefault(instrument_id, []).append(key)
-        self.record_count = history.records.count
+        self.record_count, self.book_count = history.records.count, len(keys)
 
     def book(
         self,

@@ -20,6 +20,7 @@ from batonics.history.book_history import Moment
 from batonics.history.record_search import MARK_KINDS
 from batonics.model.mbo import ACTION_TRADE, F_LAST, F_MAYBE_BAD_BOOK, MboBatch
 from batonics.server.api_contract import (
+    CURSOR,
     Endpoint,
     Parameter,
     choice_parameter,
@@ -89,9 +90,7 @@ _DEPTH = {"type": "integer", "minimum": 1, "maximum": QUERY_DEPTH_MAX}
 _AT = moment_parameter("at", "The time by ts_recv; by default the end of the data")
 _PAGE = (
     number_parameter("limit", "The most rows of the page", 1, PAGE_ROWS),
-    Parameter(
-        "cursor", "`next` of the page before", {"type": "string", "pattern": "^[0-9]{1,18}$"}
-    ),
+    CURSOR,
 )
 _RECORDS = (
     _BOOK,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from batonics.history.book_history import FileHistory
+from batonics.server.answer_encoding import AnswerTags, compress_answer
 from batonics.server.api_contract import Endpoint, openapi_document
 from batonics.server.app import build_app
 from batonics.server.asyncapi import asyncapi_document
@@ -30,13 +31,12 @@ from batonics.server.one_time_code import OneTimeCode
 from batonics.server.page_files import PageFiles
 from batonics.server.query_params import parse_query
 from batonics.server.request_rate import RequestRate
+from batonics.server.series_api import SeriesApi
 from batonics.sinks import logs
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-COMPRESSED_BYTES_MIN = 4_096
-"""Size of an answer from which on it is compressed."""
 TITLE = "batonics: the books of files at any moment"
 
 
@@ -92,10 +92,11 @@ async def _serve(
     service = HistoryService(config, Metrics(None), logs.logger("server"), rate)
     async with contextlib.AsyncExitStack() as stack:
         answers = HistoryAnswers(history)
-        endpoints: list[Endpoint] = []
-        for api in HistoryApi(service, answers), HeatmapApi(service, answers, history):
-            stack.callback(api.close)
-            endpoints += api.endpoints()
+        books, heatmaps = HistoryApi(service, answers), HeatmapApi(service, answers, history)
+        stack.callback(books.close)
+        stack.callback(heatmaps.close)
+        series = SeriesApi(service, answers, history, heatmaps.segments, heatmaps.worker)
+        endpoints = [*books.endpoints(), *heatmaps.endpoints(), *series.endpoints()]
         code = OneTimeCode(settings.token, loop.time()) if settings.token else None
         page = PageFiles(code if opens_browser else None)
         sockets = ChannelSockets(service, lambda: HistorySource(history, answers))
@@ -153,8 +154,9 @@ def history_routes(
     async def show_metrics(request: web.Request) -> web.StreamResponse:
         return await metrics_text(service, request)
 
+    tags = AnswerTags()
     return [
-        *(web.get(endpoint.path, _bind(endpoint)) for endpoint in endpoints),
+        *(web.get(endpoint.path, _bind(endpoint, tags)) for endpoint in endpoints),
         *(web.get(path, _bind_document(document)) for path, document in documents.items()),
         web.get("/", show_root),
         *page.routes(),
@@ -163,22 +165,26 @@ def history_routes(
     ]
 
 
-def _bind(endpoint: Endpoint) -> Handler:
+def _bind(endpoint: Endpoint, tags: AnswerTags) -> Handler:
     names = endpoint.query_names
 
     async def answer(request: web.Request) -> web.StreamResponse:
         params = parse_query(request.query.items(), names)
         params.update(request.match_info)
         endpoint.check_required(params)
+        if tags.is_known(request):
+            not_modified = web.Response(status=304)
+            not_modified.etag = tags.find(request)
+            return not_modified
         answer = await endpoint.handler(request, params)
         if isinstance(answer, EncodedAnswer):
             response = web.Response(body=answer.body, content_type=answer.media)
         else:
             response = json_response(answer)
+        response.etag = tags.find(request)
         if endpoint.other_media:
             response.headers["Vary"] = "Accept"
-        if (response.content_length or 0) >= COMPRESSED_BYTES_MIN:
-            response.enable_compression()  # as the client accepts it
+        await compress_answer(request, response)
         return response
 
     return answer

@@ -14,12 +14,14 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote
 
 import jsonschema
 import orjson
 import pyarrow as pa
 import pytest
+from backports import zstd
 from openapi_spec_validator import validate
 
 from batonics.jobs.reconstruct import Reconstruction, ReconstructRequest
@@ -241,6 +243,9 @@ def test_an_order_that_has_gone_is_not_live(server: Server) -> None:
         ("/v1/heatmap/SIM0?low=x&high=1", 400, "low: not a price"),
         ("/v1/heatmap/SIM0?from=2027-01-01", 422, "`from` must be before `to`"),
         ("/v1/heatmap/SIM0?to=2020-01-01", 410, "`to` is before the first record"),
+        ("/v1/bars/SIM0", 400, "give every"),
+        ("/v1/bars/SIM0?every=1mo", 400, "every: "),
+        ("/v1/coverage/NONE", 404, "no book has the symbol 'NONE'"),
         ("/v2", 404, "GET / lists them"),
     ],
 )
@@ -319,6 +324,48 @@ def test_a_heatmap_as_arrow_has_the_same_integers(server: Server) -> None:
     assert {end - start for start, end in itertools.pairwise(ends)} == {head["column_ns"]}
 
 
+def test_bars_sum_the_trades(server: Server, contract: dict[str, Any]) -> None:
+    reply = server.get("/v1/bars/SIM0?every=10s")
+    check_contract(contract, "/v1/bars/{symbol}", reply)
+    bars = reply.document["bars"]
+    assert len(bars) > 3
+    rows, path = [], "/v1/trades?symbol=SIM0"
+    while path:
+        page = server.get(path).document
+        rows += page["records"]
+        path = f"/v1/trades?symbol=SIM0&cursor={page['next']}" if page["next"] else ""
+    assert sum(bar["volume"] for bar in bars) == sum(row["size"] for row in rows)
+    assert bars[0]["open_1e9"] == rows[0]["price_1e9"]
+    assert bars[-1]["close_1e9"] == rows[-1]["price_1e9"]
+    assert server.get("/v1/bars/SIM0?every=10s&limit=1").document["next"] is not None
+
+
+def test_coverage_has_the_statuses_of_the_books(server: Server, contract: dict[str, Any]) -> None:
+    reply = server.get("/v1/coverage/SIM0")
+    check_contract(contract, "/v1/coverage/{symbol}", reply)
+    spans = reply.document["spans"]
+    assert spans[-1]["until"] == reply.document["data"]["until"]
+    for span in spans:
+        if span["status"] != "missing":
+            book = server.get(f"/v1/books/SIM0?at={span['from']}&depth=1").document
+            assert book["status"] == span["status"]
+    check_contract(contract, "/v1/stats", server.get("/v1/stats"))
+
+
+def test_who_has_an_answer_gets_304(server: Server) -> None:
+    url = f"http://{server.address}/v1/books/SIM0?at={HALFWAY}"
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        tag = answer.headers["ETag"]
+    request = urllib.request.Request(url, headers={"If-None-Match": tag})
+    with pytest.raises(HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=30)
+    assert refused.value.code == 304
+    refused.value.close()
+    other = urllib.request.Request(f"{url}&depth=1", headers={"If-None-Match": tag})
+    with urllib.request.urlopen(other, timeout=30) as answer:
+        assert answer.status == 200
+
+
 def test_the_root_lists_every_path(server: Server, contract: dict[str, Any]) -> None:
     listed = server.get("/").document["endpoints"]
     assert set(contract["paths"]) | {"/openapi.json", "/asyncapi.json", "/v1/ws"} == set(listed)
@@ -330,6 +377,10 @@ def test_a_long_answer_is_compressed_for_who_accepts_it(server: Server) -> None:
     with urllib.request.urlopen(request, timeout=30) as answer:
         assert answer.headers["Content-Encoding"] == "gzip"
         assert json.loads(gzip.decompress(answer.read())) == server.get("/v1/books/SIM0").document
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "gzip, zstd;q=0.5"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.headers["Content-Encoding"] == "zstd"
+        assert json.loads(zstd.decompress(answer.read())) == server.get("/v1/books/SIM0").document
 
 
 def test_after_the_data_a_book_says_so(server: Server) -> None:

@@ -20,6 +20,8 @@ from tests.support.serve import Server, serving
 # A time may be before the data, and an end before a beginning, though each is well formed.
 CONFIG = {"checks": {"positive_data_acceptance": {"expected-statuses": [200, 404, 410, 422]}}}
 
+WITHOUT_PARAMETERS = ("/v1/stats",)
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
@@ -35,6 +37,9 @@ def test_every_answer_keeps_the_contract(server: Server, mode: GenerationMode) -
     tried = set()
     for result in contract.get_all_operations():
         operation = result.ok()  # type: ignore[union-attr]  # raises what is wrong
+        tried.add(operation.path)
+        if operation.path in WITHOUT_PARAMETERS and mode is GenerationMode.NEGATIVE:
+            continue  # no request of it can be wrong
 
         @given(case=operation.as_strategy(generation_mode=mode))
         @settings(max_examples=25, suppress_health_check=list(HealthCheck))
@@ -42,5 +47,4 @@ def test_every_answer_keeps_the_contract(server: Server, mode: GenerationMode) -
             case.call_and_validate()
 
         check()
-        tried.add(operation.path)
     assert tried == set(server.get("/openapi.json").document["paths"])

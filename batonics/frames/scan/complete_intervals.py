@@ -64,6 +64,7 @@ class CompleteIntervals:
         interval: the interval of each row.
         doubtful_days: the days that the vendor does not vouch for.
         find_holes: returns the times that no file covers, so far.
+        data: the times of the records that are known already; None: there are none.
     """
 
     def __init__(
@@ -71,8 +72,10 @@ class CompleteIntervals:
         interval: RowInterval,
         doubtful_days: DoubtfulDays = (),
         find_holes: Callable[[], Holes] = tuple,
+        *,
+        data: DataSpan | None = None,
     ) -> None:
-        self._interval, self._data = interval, DataSpan()
+        self._interval, self._data = interval, data or DataSpan()
         self._doubtful_days, self._find_holes = doubtful_days, find_holes
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
