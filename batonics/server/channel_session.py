@@ -108,9 +108,6 @@ class ChannelSession:
         source: where its books come from; this session's own.
         limits: what a client may take.
         now_s: the time of the caller's clock, in seconds.
-
-    Attributes:
-        conflated: the number of states of books that were not sent since a newer one came first.
     """
 
     def __init__(self, source: BookSource, limits: ServerLimits, now_s: float) -> None:
