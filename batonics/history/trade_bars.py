@@ -60,7 +60,7 @@ class TradeBars:
         if cursor is not None and cursor < records.count:
             start_ns = max(records.due_ns(cursor), 0) // every_ns * every_ns
         elif from_ns is not None:
-            start_ns = -(-from_ns // every_ns) * every_ns
+            start_ns = -(-min(from_ns, last_ns + 1) // every_ns) * every_ns
         else:
             start_ns = (records.first_ns or 0) // every_ns * every_ns
         stop_ns = -(-to_ns // every_ns) * every_ns

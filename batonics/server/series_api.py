@@ -57,7 +57,7 @@ _PUBLISHER = number_parameter("publisher", "The publisher id of the book", 0, 2*
 _EVERY = Parameter(
     "every",
     "The length of an interval, such as 1s, 5m or 1h",
-    {"type": "string", "pattern": "^[1-9][0-9]{0,5}(ns|us|ms|s|m|h|d)$"},
+    {"type": "string", "pattern": "^[1-9][0-9]{0,4}(ns|us|ms|s|m|h|d)$"},
     is_required=True,
 )
 
