@@ -206,7 +206,8 @@ class FileHistory:
         if due_ns < 0:
             return AsOf()
         span = DataSpan(self.records.first_ns, due_ns)
-        as_of = AsOf.of_records(due_ns, span, self.facts.find_doubtful_days())
+        facts = self.facts
+        as_of = AsOf.of_records(due_ns, span, facts.find_doubtful_days(), facts.find_holes())
         return self._describe(engine, as_of)
 
     def _fold(self, count: int, keys: Collection[int] | None) -> tuple[BookEngine, EventCutoff]:

@@ -45,6 +45,7 @@ from batonics.server.series_documents import (
     bar_rows,
     coverage_spans,
     doubtful_rows,
+    hole_rows,
 )
 from batonics.server.service import WebService
 
@@ -158,6 +159,7 @@ class SeriesApi:
                 "instrument_id": key & 0xFFFFFFFF,
                 "data": data_document(data),
                 "spans": coverage_spans(statuses, data),
+                "holes": hole_rows(self._history.facts.find_holes()),
                 "doubtful_days": doubtful_rows(place.as_of.doubtful_days),
                 "losses": list(place.as_of.losses),
             }
@@ -172,6 +174,7 @@ class SeriesApi:
             "book_count": self._answers.book_count,
             "data": data_document(as_of.data),
             "checkpoint_count": len(self._history.segment_bounds) - 2,
+            "holes": hole_rows(self._history.facts.find_holes()),
             "doubtful_days": doubtful_rows(as_of.doubtful_days),
             "losses": list(as_of.losses),
         }

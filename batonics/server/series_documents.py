@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from batonics.book.state import Status
 from batonics.model.answers import DataSpan
+from batonics.model.coverage import Holes
 from batonics.model.day_conditions import DoubtfulDays
 from batonics.model.times import format_time
 from batonics.server.history_documents import Data
@@ -56,14 +57,23 @@ class DoubtfulDay(TypedDict):
     condition: str
 
 
+HoleRow = TypedDict(
+    "HoleRow",
+    {"from": str | None, "until": str | None, "before": str, "after": str, "is_known": bool},
+)
+"""A time that no file covers, `until` its end, and the files around it. `is_known`: the metadata of
+both say so; otherwise their records do."""
+
+
 class CoverageDocument(TypedDict):
-    """The statuses of a book over the data."""
+    """The statuses of a book over the data, and what else is known of the data."""
 
     symbol: str | None
     publisher_id: int
     instrument_id: int
     data: Data
     spans: list[Span]
+    holes: list[HoleRow]
     doubtful_days: list[DoubtfulDay]
     losses: list[str]
 
@@ -75,6 +85,7 @@ class StatsDocument(TypedDict):
     book_count: int
     data: Data
     checkpoint_count: int
+    holes: list[HoleRow]
     doubtful_days: list[DoubtfulDay]
     losses: list[str]
 
@@ -119,6 +130,20 @@ def coverage_spans(segments: Sequence[NDArray[np.void]], data: DataSpan) -> list
     return [
         {"from": format_time(start_ns), "until": format_time(end_ns), "status": name}
         for (start_ns, name), end_ns in zip(changes, ends, strict=True)
+    ]
+
+
+def hole_rows(holes: Holes) -> list[HoleRow]:
+    """Times that no file covers."""
+    return [
+        {
+            "from": format_time(hole.start_ns),
+            "until": format_time(hole.end_ns),
+            "before": hole.before,
+            "after": hole.after,
+            "is_known": hole.is_known,
+        }
+        for hole in holes
     ]
 
 

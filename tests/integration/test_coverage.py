@@ -15,6 +15,7 @@ from batonics.model.mbo import Action, Side
 from tests.support.command import run_command, run_in_process
 from tests.support.dbn_files import DAY_NS, encode, metadata, record
 from tests.support.reference_books import Record
+from tests.support.serve import serving
 
 HOUR = 3_600 * 10**9
 IGNORE_UNCOVERED = pytest.mark.filterwarnings("ignore:.*uncovered")
@@ -85,6 +86,27 @@ def test_bars_over_a_hole_are_not_complete_in_frames_and_lakes(tmp_path: Path) -
     lake.join_asof("trades", "states-1", columns="bid_px_00", start="2024-10-04T02:00:00Z")
     # Behind the hole nothing needs a note.
     lake.sql("SELECT max(price) AS p FROM trades WHERE ts_recv >= '2024-10-04T02:00:00Z'")
+
+
+def test_serve_names_holes_and_marks_books_in_them(tmp_path: Path) -> None:
+    with serving(*hours(tmp_path, 0, 2)) as server:
+        for path in ("/v1/coverage/AAA", "/v1/stats"):
+            (hole,) = server.get(path).document["holes"]
+            assert hole == {
+                "from": "2024-10-04T01:00:00.000000000Z",
+                "until": "2024-10-04T02:00:00.000000000Z",
+                "before": hole["before"],
+                "after": hole["after"],
+                "is_known": True,
+            }
+            assert hole["before"].endswith("AAA-00.dbn")
+            assert hole["after"].endswith("AAA-02.dbn")
+        for at, warnings in (
+            ("2024-10-04T00:30:00Z", []),
+            ("2024-10-04T01:30:00Z", ["uncovered"]),
+            ("2024-10-04T02:30:00Z", ["cold"]),
+        ):
+            assert server.get(f"/v1/books/AAA?at={at}").document["warnings"] == warnings
 
 
 @IGNORE_UNCOVERED
