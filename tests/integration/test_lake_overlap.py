@@ -153,6 +153,7 @@ def test_a_record_at_the_seam_of_two_sources_is_there_once(
     assert rows_in(lake) == 17
 
 
+@pytest.mark.filterwarnings("ignore:uncovered")  # a day between two files has none
 def test_what_is_no_overlap_is_loaded(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     days = [
