@@ -136,12 +136,16 @@ def test_an_order_shows_its_life(watched: Watched, server: Server) -> None:
 
 def test_keys_reach_everything(watched: Watched, server: Server) -> None:
     page = watched.open("#symbol=SIM0")
+    page.select_option("#kind", "sweep")
+    page.locator("#kind").evaluate("element => element.blur()")
     for key, path, kind in (
         ("Shift+ArrowLeft", "previous", "trade"),
         ("Shift+ArrowLeft", "previous", "trade"),
         ("ArrowLeft", "previous", "event"),
         ("ArrowRight", "next", "event"),
         ("Shift+ArrowRight", "next", "trade"),
+        ("F", "previous", "sweep"),
+        ("f", "next", "sweep"),
     ):
         at = page.locator("#panels").get_attribute("data-at") or ""
         suffix = f"&from={at}" if at else ""

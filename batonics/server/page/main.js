@@ -164,6 +164,8 @@ function bind() {
     { keys: "ArrowLeft", text: "previous event", run: () => times.act("previous-event") },
     { keys: "Shift+ArrowRight", text: "next trade", run: () => times.act("next-trade") },
     { keys: "Shift+ArrowLeft", text: "previous trade", run: () => times.act("previous-trade") },
+    { keys: "f", text: "find the next (crossed, gap, sweep)", run: () => times.act("next-kind") },
+    { keys: "F", text: "find the previous one", run: () => times.act("previous-kind") },
     { keys: "Home", text: "first record", run: () => times.act("first") },
     { keys: "End", text: "last record", run: () => times.act("last") },
     { keys: "k", text: "queue of the level above", run: () => ladder.move(-1) },

@@ -27,6 +27,7 @@ export class TimeControls {
     this.input = find("time", HTMLInputElement);
     this.scrub = find("scrub", HTMLInputElement);
     this.speed = find("speed", HTMLSelectElement);
+    this.kind = find("kind", HTMLSelectElement);
     this.button = find("play", HTMLButtonElement);
     this.listen();
   }
@@ -76,7 +77,7 @@ export class TimeControls {
     else if (action === "first") this.goToShare(0n);
     else if (direction === "next" || direction === "previous") {
       this.pause();
-      this.step(direction, kind);
+      this.step(direction, kind === "kind" ? this.kind.value : kind);
     }
   }
 
