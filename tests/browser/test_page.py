@@ -145,6 +145,7 @@ def test_keys_reach_everything(watched: Watched, server: Server) -> None:
         ("ArrowRight", "next", "event"),
         ("Shift+ArrowRight", "next", "trade"),
         ("F", "previous", "sweep"),
+        ("F", "previous", "sweep"),
         ("f", "next", "sweep"),
     ):
         at = page.locator("#panels").get_attribute("data-at") or ""
