@@ -17,7 +17,7 @@ from batonics.model.errors import BatonicsError, UsageError
 from batonics.settings.loader import current
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+    from obstore.store import ObjectStore, S3Config
 
 S3_SCHEME = "s3://"
 CALL_TIMEOUT = timedelta(hours=12)
@@ -40,13 +40,15 @@ def open_s3_store(url: str) -> ObjectStore:
 
     settings = current().lake
     endpoint = settings.endpoint_url or ""
+    # Without one the client uses Amazon's; it takes no None.
+    config: S3Config = {"endpoint": endpoint} if endpoint else {}
     if endpoint and not re.match(r"https?://[^/]", endpoint):
         raise UsageError(f"endpoint {endpoint!r}: expected http://HOST or https://HOST")
     with client_errors(UsageError, f"{url.rstrip('/')}: cannot be used"):
         return S3Store(
             bucket,
             prefix=prefix or None,
-            endpoint=settings.endpoint_url,
+            config=config,
             client_options={
                 # A user who names an endpoint without TLS wants that one.
                 "allow_http": endpoint.startswith("http://"),

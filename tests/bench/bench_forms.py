@@ -100,7 +100,7 @@ def remote_rates(dbn: Path, records: int) -> None:
     Thread(target=web.serve_forever, daemon=True).start()
     bucket = BucketServer()
     os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "x-1"}
-    os.environ["BATONICS_LAKE_ENDPOINT_URL"] = bucket.endpoint
+    os.environ["AWS_ENDPOINT_URL"] = bucket.endpoint
     data = dbn.read_bytes()
     obstore.put(open_s3_store(f"s3://{BUCKET}"), "day.dbn", data)
     for name in (

@@ -227,6 +227,18 @@ def test_what_is_not_in_a_bucket_is_one_line(named: str, reason: str) -> None:
     assert reason in error_line(refused, 3)
 
 
+def test_without_an_endpoint_a_bucket_is_one_of_amazon(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    # The client asks the machine for a role; nobody listens at this address.
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
+    result = run_in_process("inspect", "s3://bucket/day.dbn")
+    assert "s3://bucket/day.dbn: cannot be read" in error_line(result, 3)
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    store = open_s3_store("s3://bucket/days")
+    assert "endpoint" not in store.config  # type: ignore[union-attr]
+
+
 def test_urls_of_nothing_are_refused() -> None:
     with pytest.raises(UsageError, match="expected s3://BUCKET/KEY"):
         batonics.reconstruct("s3://bucket")
