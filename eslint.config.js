@@ -2,7 +2,7 @@ import js from "@eslint/js";
 
 const browser = [
   "window", "document", "localStorage", "matchMedia", "performance", "fetch", "URLSearchParams",
-  "DOMException", "Event", "Path2D", "Intl", "ResizeObserver", "requestAnimationFrame", "getComputedStyle",
+  "Event", "Path2D", "Intl", "ResizeObserver", "requestAnimationFrame", "getComputedStyle",
   "Element", "HTMLElement", "HTMLInputElement", "HTMLSelectElement", "HTMLButtonElement", "HTMLDivElement",
   "HTMLTableElement", "HTMLOListElement", "HTMLParagraphElement", "HTMLHeadingElement",
   "HTMLFormElement", "HTMLDialogElement", "HTMLOutputElement", "HTMLDataListElement",

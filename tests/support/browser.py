@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,10 +50,6 @@ class Watched:
         self.page.goto(f"http://{self.address}/{fragment}")
         self.page.wait_for_selector("#ladder tbody tr")
         return self.page
-
-    def screenshot(self, path: Path) -> None:
-        """Keep a picture."""
-        self.page.screenshot(path=str(path))
 
     def _on_console(self, message: Any) -> None:
         # A response that is a problem is logged by the browser too; the page shows it.

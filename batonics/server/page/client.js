@@ -34,11 +34,10 @@ export class Client {
 
   /**
    * @param {string} prefix
-   * @param {AbortSignal} [signal]
    * @returns {Promise<SymbolsPage>}
    */
-  symbols(prefix, signal) {
-    return this.get("v1/symbols", { prefix, limit: "200" }, signal);
+  symbols(prefix) {
+    return this.get("v1/symbols", { prefix, limit: "200" });
   }
 
   /**
@@ -46,23 +45,21 @@ export class Client {
    * @param {BookName} name
    * @param {string} at a time, or `record:NUMBER`; empty: the end of the data
    * @param {number} depth levels of each side
-   * @param {AbortSignal} [signal]
    * @returns {Promise<Book>}
    */
-  book(name, at, depth, signal) {
+  book(name, at, depth) {
     const { symbol, ...rest } = bookParams(name);
     const params = { ...rest, at, level: "l3", depth: String(depth) };
-    return this.get(`v1/books/${encodeURIComponent(symbol)}`, params, signal);
+    return this.get(`v1/books/${encodeURIComponent(symbol)}`, params);
   }
 
   /**
    * @param {string} orderId
    * @param {string} at
-   * @param {AbortSignal} [signal]
    * @returns {Promise<OrdersDocument>}
    */
-  orders(orderId, at, signal) {
-    return this.get(`v1/orders/${encodeURIComponent(orderId)}`, { at }, signal);
+  orders(orderId, at) {
+    return this.get(`v1/orders/${encodeURIComponent(orderId)}`, { at });
   }
 
   /**
@@ -70,12 +67,11 @@ export class Client {
    * @param {BookName} name
    * @param {string} at
    * @param {number} limit
-   * @param {AbortSignal} [signal]
    * @returns {Promise<RecordsPage>}
    */
-  newestTrades(name, at, limit, signal) {
+  newestTrades(name, at, limit) {
     const params = { ...bookParams(name), at, order: "newest", limit: String(limit) };
-    return this.get("v1/trades", params, signal);
+    return this.get("v1/trades", params);
   }
 
   /**
@@ -83,13 +79,12 @@ export class Client {
    * @param {BookName} name
    * @param {{from: string, to: string}} span empty: the beginning, and the end of the data
    * @param {{rows: number, columns: number}} size at most
-   * @param {AbortSignal} [signal]
    * @returns {Promise<Heatmap>}
    */
-  heatmap(name, { from, to }, { rows, columns }, signal) {
+  heatmap(name, { from, to }, { rows, columns }) {
     const { symbol, publisher } = bookParams(name);
     const params = { publisher, from, to, rows: String(rows), columns: String(columns) };
-    return this.get(`v1/heatmap/${encodeURIComponent(symbol)}`, params, signal);
+    return this.get(`v1/heatmap/${encodeURIComponent(symbol)}`, params);
   }
 
   /**
@@ -98,23 +93,21 @@ export class Client {
    * @param {BookName} name
    * @param {string} kind
    * @param {string} from
-   * @param {AbortSignal} [signal]
    * @returns {Promise<RecordRow>}
    */
-  step(direction, name, kind, from, signal) {
-    return this.get(`v1/${direction}`, { ...bookParams(name), kind, from }, signal);
+  step(direction, name, kind, from) {
+    return this.get(`v1/${direction}`, { ...bookParams(name), kind, from });
   }
 
   /**
    * A document of the API.
    * @param {string} path
    * @param {Record<string, string>} params those that are empty are left out
-   * @param {AbortSignal} [signal]
    * @returns {Promise<any>}
    */
-  async get(path, params, signal) {
+  async get(path, params) {
     const query = new URLSearchParams(Object.entries(params).filter(([, value]) => value !== ""));
-    const response = await this.fetch(`${path}?${query}`, signal);
+    const response = await this.fetch(`${path}?${query}`);
     if (response.ok) return response.json();
     /** @type {import("./types.js").Problem} */
     const problem = await response.json().catch(() => ({ title: response.statusText, detail: "" }));
@@ -123,16 +116,14 @@ export class Client {
 
   /**
    * @param {string} url
-   * @param {AbortSignal} [signal]
    * @returns {Promise<Response>}
    */
-  async fetch(url, signal) {
+  async fetch(url) {
     for (;;) {
       const token = this.storage.getItem("token");
       /** @type {Record<string, string>} */
       const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
-      const response = await fetch(url, { headers, signal }).catch((error) => {
-        if (error instanceof DOMException && error.name === "AbortError") throw error;
+      const response = await fetch(url, { headers }).catch(() => {
         throw new RequestError(0, "the server cannot be reached");
       });
       if (response.status !== 401) return response;
