@@ -6,7 +6,8 @@ behind the one ahead of it: not at an earlier time, and not with one of its last
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -93,6 +94,18 @@ class FileReading:
         self.coverage.data = self.coverage.data.extend(batch)
         begins, self._has_rows = not self._has_rows, True
         return begins
+
+
+def cut_at_gaps(batch: MboBatch, gaps: Sequence[int]) -> Iterator[tuple[MboBatch, bool]]:
+    """The pieces of a batch, and whether records were skipped before each.
+
+    Args:
+        batch: the records, one or more.
+        gaps: rows before which records were skipped, ascending.
+    """
+    edges = [*sorted({0, *gaps}), len(batch.action)]
+    for start, stop in pairwise(edges):
+        yield slice_batch(batch, start, stop), start in gaps
 
 
 class _LastRecords:

@@ -9,7 +9,7 @@ file to file, and a file that begins on a later day than the file before it begi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,7 @@ from batonics.sources.chunks import ChunkReader
 from batonics.sources.day_warnings import DayWarnings
 from batonics.sources.decoding import DecodedBatch, FileReport, InputDecoder
 from batonics.sources.file_order import order_files, overlap_error
-from batonics.sources.file_reading import FileReading
+from batonics.sources.file_reading import FileReading, cut_at_gaps
 from batonics.sources.input_files import input_facts, is_read_once
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.merge import FileBatch, FileMerge, MergeInput
@@ -173,14 +173,8 @@ class MboStream:
                         self._add_batch_symbols(reader, decoded)
                     file.number = decoded.file
                     batch = self._note(decoded, file)
-                    if len(batch.action) == 0:
-                        continue
-                    if not self._options.in_this_order:
-                        file.check_beginning(batch)
-                    begins = file.note_batch(batch)
-                    yield FileBatch(
-                        batch, begins, begins and self.coverage.follows_hole(file.coverage)
-                    )
+                    if len(batch.action):
+                        yield from self._pieces(batch, decoded.gaps, file)
         except GeneratorExit:  # the caller stops early
             if file is not None:
                 file.report.warn_of_notes()
@@ -194,6 +188,19 @@ class MboStream:
             file.report.loss = decoder.loss
             text = f"{file.report.name}: ends within a record; lost: {decoder.loss}"
             warnings.warn(text, LossWarning, stacklevel=2)
+
+    def _pieces(
+        self, batch: MboBatch, gaps: Sequence[int], file: FileReading
+    ) -> Iterator[FileBatch]:
+        """The pieces of a file's next batch, which lie between gaps."""
+        for piece, is_behind_gap in cut_at_gaps(batch, gaps):
+            if is_behind_gap:
+                file.coverage.note_gap(piece)
+            if not self._options.in_this_order:
+                file.check_beginning(piece)
+            begins = file.note_batch(piece)
+            follows_hole = begins and self.coverage.follows_hole(file.coverage)
+            yield FileBatch(piece, begins, follows_hole or is_behind_gap)
 
     def _begin_file(
         self, reader: ChunkReader, before: FileReading | None, number: int
