@@ -70,8 +70,8 @@ QueryRequest = TypedDict(
         "limit": NotRequired[
             Annotated[
                 int,
-                BeforeValidator(_read_whole),
                 Field(ge=1, le=ANSWER_ROWS_MAX, description=f"The most rows ({ANSWER_ROWS:,})"),
+                BeforeValidator(_read_whole),
             ]
         ],
     },
