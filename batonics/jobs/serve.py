@@ -114,7 +114,7 @@ class Serving:
     def _batches(self) -> Iterator[MboBatch]:
         for batch in self.stream.batches():
             self._selection.check()
-            yield self._selection.rows(batch)
+            yield from self._selection.pieces(batch)
             if self.progress is not None:
                 self.progress(self.stream)
         self._selection.check(ended=True)

@@ -52,4 +52,5 @@ async def metrics_text(service: WebService, request: web.Request) -> web.Respons
     """The metrics, for Prometheus."""
     parse_query(request.query.items(), ())
     charge(service, request, METRICS_UNITS)
-    return web.Response(body=service.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
+    text = service.metrics.text(asyncio.get_running_loop().time())
+    return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
