@@ -129,7 +129,7 @@ def test_arrow_has_the_same_rows(server: Server) -> None:
 
 def test_a_shipped_query_is_that_of_the_command(server: Server, lake: Path, tmp_path: Path) -> None:
     out = tmp_path / "spread.arrow"
-    command = ["query", "queries/spread_by_hour.sql", "--lake", lake, "-p", "tz=Asia/Tokyo"]
+    command = ["query", "queries/spread_by_hour.sql", "--lake", str(lake), "-p", "tz=Asia/Tokyo"]
     result = run_command(*command, "--prices", "decimal", "--out", out)
     reply = ask(server, query="spread_by_hour", parameters={"tz": "Asia/Tokyo"})
     expected = pl.read_ipc(out)
