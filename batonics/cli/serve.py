@@ -63,7 +63,7 @@ class PageOptions:
 def command(
     reading: ReadOptions, server: ServerOptions, page: PageOptions, messages: MessageOptions
 ) -> None:
-    """Serve the books of files at any moment, and SQL over a lake, by HTTP.
+    """Serve books of files at any moment, and SQL, over HTTP.
 
     It reads the files once; their records and checkpoints of the books go to a temporary directory
     (TMPDIR), with 65 to 140 bytes for each record. Without --http it listens on 127.0.0.1:8080.

@@ -17,8 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 from batonics.lake.lake import Lake
 from batonics.model.errors import LakeError, OutputError
 from batonics.server.api_contract import Endpoint
-from batonics.server.handlers import JSON_MEDIA, EncodedAnswer, charge
+from batonics.server.handlers import EncodedAnswer, charge
 from batonics.server.history_params import Params
+from batonics.server.media_types import ARROW_STREAM, JSON_MEDIA
 from batonics.server.query_documents import (
     ANSWER_ROWS,
     LakeDocument,
@@ -29,8 +30,8 @@ from batonics.server.query_documents import (
     queries_document,
 )
 from batonics.server.query_params import ProblemError
-from batonics.server.query_processes import BusyError, QueryProcesses
-from batonics.server.query_worker import ARROW_STREAM, WorkerAnswer, WorkerLimits, WorkerRequest
+from batonics.server.query_processes import BusyQueriesError, QueryProcesses
+from batonics.server.query_worker import WorkerAnswer, WorkerLimits, WorkerRequest
 from batonics.server.service import WebService
 
 TAnswer = TypeVar("TAnswer")
@@ -105,7 +106,7 @@ class QueryApi:
         work = WorkerRequest(self._lake.store.name, self._limits, is_arrow, dict(query), rows_max)
         try:
             answer = await self.processes.run(work)
-        except BusyError:
+        except BusyQueriesError:
             again = {"Retry-After": str(BUSY_RETRY_S)}
             detail = "as many queries run as may at a time: ask again"
             raise ProblemError(503, "Busy", detail, headers=again) from None

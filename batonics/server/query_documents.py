@@ -25,7 +25,7 @@ from batonics.server.series_documents import HoleRow, hole_rows
 SQL_LETTERS_MAX = 1 << 16
 ANSWER_ROWS, ANSWER_ROWS_MAX = 1_000, 100_000
 """Rows of an answer if the request says nothing, and at most."""
-SYMBOLS_MAX = 1_000
+LAKE_SYMBOLS_MAX = 1_000
 _SHORT_TEXT = Field(max_length=1_000)
 
 
@@ -60,7 +60,7 @@ QueryRequest = TypedDict(
         "symbols": NotRequired[
             Annotated[
                 list[Annotated[str, _SHORT_TEXT]],
-                Field(max_length=SYMBOLS_MAX, description="Only rows of these; empty: all"),
+                Field(max_length=LAKE_SYMBOLS_MAX, description="Only rows of these; empty: all"),
             ]
         ],
         "from": NotRequired[Annotated[str, _SHORT_TEXT]],
@@ -184,8 +184,8 @@ def lake_document(lake: Lake) -> LakeDocument:
     coverage = lake.store.catalog.read(read_coverage(lake.schemas()))
     return {
         "views": [_view_row(row) for row in contents.iter_rows(named=True)],
-        "symbols": symbols[:SYMBOLS_MAX],
-        "more_symbols": max(0, len(symbols) - SYMBOLS_MAX),
+        "symbols": symbols[:LAKE_SYMBOLS_MAX],
+        "more_symbols": max(0, len(symbols) - LAKE_SYMBOLS_MAX),
         "holes": hole_rows(find_lake_holes(coverage)),
     }
 

@@ -35,7 +35,7 @@ _ALLOCATORS = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
 _HEAD_BYTES_MAX = 1 << 16
 
 
-class BusyError(Exception):
+class BusyQueriesError(Exception):
     """As many queries run as may."""
 
 
@@ -58,10 +58,10 @@ class QueryProcesses:
         """The answer to a query.
 
         Raises:
-            BusyError: as many queries run as may. OutputError: the host cannot be started.
+            BusyQueriesError: as many queries run as may. OutputError: the host cannot be started.
         """
         if self._running >= self._queries_max:
-            raise BusyError
+            raise BusyQueriesError
         self._running += 1
         try:
             return await self._run(request)

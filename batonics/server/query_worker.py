@@ -32,7 +32,6 @@ from batonics.model.errors import BatonicsError, LakeError, UsageError
 from batonics.model.times import parse_time
 from batonics.server.query_cells import column_type, encode_rows
 
-ARROW_STREAM = "application/vnd.apache.arrow.stream"
 ARROW_METADATA = b"batonics.query"
 """The key of the schema's metadata that has, as JSON, what the rows do not say."""
 QUERY_THREADS = 2
