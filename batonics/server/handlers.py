@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from batonics.server import metrics, payloads
+from batonics.server.media_types import JSON_MEDIA
 from batonics.server.query_params import ProblemError, parse_query
 from batonics.server.service import WebService
-
-JSON_MEDIA = "application/json"
 
 
 class EncodedAnswer(NamedTuple):
