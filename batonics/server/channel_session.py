@@ -16,7 +16,6 @@ from typing import NamedTuple, cast
 
 import orjson
 
-from batonics.book.order_search import has_only_orders
 from batonics.history.book_cursor import BookEvent
 from batonics.model.mbo import F_TOB
 from batonics.server import channel_documents as documents
@@ -40,11 +39,11 @@ from batonics.server.channel_requests import (
     parse_request,
     request_id,
 )
-from batonics.server.channel_source import BookSource, BookView, FollowedBook
+from batonics.server.channel_source import BookSource, BookView, FollowedBook, ViewCondition
 from batonics.server.query_params import DEPTH_DEFAULT, ProblemError
 from batonics.settings.table import ServerLimits
 
-EVENT_ROWS_MAX, STATE_ROWS_MAX = 1 << 9, 1 << 17
+EVENT_ROWS_MAX, STATE_ROWS_MAX = 1 << 6, 1 << 14
 """The most records of a turn: where each event is a message, and where states are."""
 TURN_BYTES_MAX = 1 << 18
 """Bytes of messages from which on a turn makes no further ones."""
@@ -68,7 +67,7 @@ class BookSubscription:
         start: why the next message is a snapshot.
         seq: the `seq` sent last; None: none, so the next message is a snapshot.
         status: the status sent last.
-        sent: the levels that the client has, and the head's words on them, for bbo and l2.
+        sent: the levels that the client has, and what it was told of them, for bbo and l2.
         looked_at: the `seq` of the book when it was last compared with what the client has.
         due_s: when the next message may be sent.
     """
@@ -80,7 +79,7 @@ class BookSubscription:
     start: Start = "subscribed"
     seq: int | None = None
     status: str = ""
-    sent: tuple[documents.SideLevels, tuple[object, ...]] = (((), ()), ())
+    sent: tuple[documents.Levels, ViewCondition] | None = None
     looked_at: int = -2
     due_s: float = 0.0
 
@@ -248,7 +247,7 @@ class ChannelSession:
 
     def _send_l3(self, one: BookSubscription, view: BookView, event: BookEvent) -> None:
         batch = event.rows.batch
-        if (batch.flags & F_TOB).any() and not has_only_orders(view.levels, view.engine):
+        if any(flags & F_TOB for flags in batch.flags.tolist()) and not view.has_only_orders():
             self._cut(one, _NOT_ORDERS)
             return
         head = documents.book_head(one.book.name, view, one.seq)
@@ -260,10 +259,11 @@ class ChannelSession:
     def _send_l3_snapshot(
         self, one: BookSubscription, head: MessageHead, view: BookView, start: Start
     ) -> None:
-        message = orjson.dumps(documents.l3_snapshot(head, view, start))
-        if not has_only_orders(view.levels, view.engine):
+        if not view.has_only_orders():
             self._cut(one, _NOT_ORDERS)
-        elif len(message) > SNAPSHOT_BYTES_MAX:
+            return
+        message = orjson.dumps(documents.l3_snapshot(head, view, start))
+        if len(message) > SNAPSHOT_BYTES_MAX:
             self._cut(one, _TOO_LARGE)
         else:
             one.seq, one.status = head["seq"], head["status"]
@@ -299,8 +299,8 @@ class ChannelSession:
         elif one.channel == "trades":
             self._send_book(one, documents.trades_snapshot(head, one.start), head)
         else:
-            levels = documents.side_levels(view.levels, one.depth)
-            one.sent, one.looked_at = (levels, _words(view)), view.seq
+            levels = view.levels(one.depth)
+            one.sent, one.looked_at = (levels, view.condition), view.seq
             message: ServerMessage = (
                 documents.bbo_snapshot(head, levels, one.start)
                 if one.channel == "bbo"
@@ -312,8 +312,8 @@ class ChannelSession:
         """Send the change of a book on bbo or l2; whether there is one that shows."""
         view = self._source.view(one.book.key)
         one.looked_at = view.seq
-        now = documents.side_levels(view.levels, one.depth), _words(view)
-        if now == one.sent:
+        now = view.levels(one.depth), view.condition
+        if now == one.sent or one.sent is None:
             return False
         (levels, _), (before, _) = now, one.sent
         head = documents.book_head(one.book.name, view, one.seq)
@@ -385,8 +385,8 @@ class ChannelSession:
             if one.seq is None:
                 waits.append(due_s)
             elif one.channel in _EVENT_CHANNELS:
-                if next_s is not None:
-                    waits.append(max(next_s, TICK_S))
+                if next_s is not None:  # 0.0: events are due that no turn has had room for
+                    waits.append(max(next_s, TICK_S) if next_s else 0.0)
             elif self._may_differ(one):
                 waits.append(due_s)
             elif next_s is not None:
@@ -411,8 +411,3 @@ def _is_named(one: BookSubscription, symbols: list[str] | None, publisher: int |
 
 def _due_s(one: BookSubscription) -> float:
     return one.due_s
-
-
-def _words(view: BookView) -> tuple[object, ...]:
-    """What the head of a message says of a book, apart from its place."""
-    return view.status, view.trading_status, *view.warnings
