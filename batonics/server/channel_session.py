@@ -306,7 +306,7 @@ class ChannelSession:
         """Send the change of a book on bbo or l2; whether there is one that shows."""
         view, before = self._source.view(one.book.key), one.sent
         one.looked_at = view.seq
-        if before is None or one.channel in _EVENT_CHANNELS or before.is_shown_by(view, one.depth):
+        if before is None or before.is_shown_by(view, one.depth):
             return False
         message = messages.state_update(view, one.book.name, one.channel, one.depth, before)
         one.sent = SentState(view.seq, view.levels(one.depth), view.condition)

@@ -8,16 +8,14 @@ bytes only if their messages are the same. In one source a book has one state at
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from batonics.history.book_cursor import BookEvent
 from batonics.server import channel_documents as documents
-from batonics.server.channel_messages import NamedBook, ServerMessage, Start
+from batonics.server.channel_messages import Channel, NamedBook, ServerMessage, Start
 from batonics.server.channel_source import BookView, ViewCondition
-
-StateChannel = Literal["bbo", "l2"]
 
 
 class SentState(NamedTuple):
@@ -39,7 +37,7 @@ class SentState(NamedTuple):
 
 
 def state_snapshot(
-    view: BookView, name: NamedBook, channel: StateChannel, depth: int | None, start: Start
+    view: BookView, name: NamedBook, channel: Channel, depth: int | None, start: Start
 ) -> bytes:
     """A snapshot of bbo or l2."""
 
@@ -53,7 +51,7 @@ def state_snapshot(
 
 
 def state_update(
-    view: BookView, name: NamedBook, channel: StateChannel, depth: int | None, sent: SentState
+    view: BookView, name: NamedBook, channel: Channel, depth: int | None, sent: SentState
 ) -> bytes:
     """An update of bbo or l2, of what the client has."""
 
