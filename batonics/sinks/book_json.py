@@ -29,7 +29,7 @@ from batonics.sinks.file_names import check_file_name, named_format
 BOOK_JSON_SCHEMA = "batonics.book/2"
 BookJsonFormat = Literal["json", "ndjson"]
 StatusName = Literal["cold", "synced", "stale"]
-STATUS_NAMES: tuple[StatusName, ...] = "cold", "synced", "stale"
+_STATUS_NAMES: tuple[StatusName, ...] = "cold", "synced", "stale"
 """By `Status`."""
 _ANOMALY_NAMES = [anomaly.name.lower() for anomaly in Anomaly]
 
@@ -187,7 +187,7 @@ def book_condition(engine: BookEngine, book: int, market: str, as_of: AsOf) -> B
     words = engine.state.books[book * BOOK_WORDS : (book + 1) * BOOK_WORDS]
     key = int(words[Book.KEY])
     publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
-    status = STATUS_NAMES[int(words[Book.STATUS])]
+    status = _STATUS_NAMES[int(words[Book.STATUS])]
     trading = as_of.trading.get((publisher_id, instrument_id))
     of_book = book_warnings(
         status,

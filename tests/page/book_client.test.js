@@ -150,13 +150,17 @@ test("a connection that is lost is made again, and goes on where it was", async 
   const second = FakeSocket.all[1];
   second.open();
   assert.deepEqual(second.sent, [
-    { op: "seek", at: "record:100" },
-    { op: "subscribe", channel: "l3", symbols: ["CLX5"] },
-    { op: "play", speed: 2 },
+    { op: "seek", at: "record:100", id: "resume" },
+    { op: "subscribe", channel: "l3", symbols: ["CLX5"], id: "resume" },
+    { op: "play", speed: 2, id: "resume" },
   ]);
+  const stopped = { type: "clock", record: 100, is_playing: false, speed: 1, id: "resume" };
+  second.receive(stopped);
+  const [, , play] = client.tracker.requestsToResume();
+  assert.deepEqual([play.op, play.speed], ["play", 2], "what was asked for, not what has been done");
   second.receive({ ...SNAPSHOT, checksum: 1 });
   assert.equal(second.sent.at(-1).op, "resync");
-  assert.deepEqual(seen, ["clock", "snapshot", "snapshot"]);
+  assert.deepEqual(seen, ["clock", "snapshot", "clock", "snapshot"]);
   assert.equal(client.reconnects, 1);
   client.close();
 });

@@ -18,6 +18,7 @@
 
 import { BookMismatchError, ClientBook } from "./client_books.js";
 
+const RESUME_ID = "resume";
 const SILENCE_MS = 5000;
 const RECONNECT_MS = [0, 100, 200, 500, 1000, 2000];
 
@@ -53,6 +54,8 @@ export class BookTracker {
     }
     if (message.type === "clock") {
       this.#record = message.record;
+      // A new connection stands still until it is told to play, and may be lost before.
+      if (message.id === RESUME_ID) return [];
       this.#clock = { op: message.is_playing ? "play" : "speed", speed: message.speed };
     } else if (message.type === "cut") {
       this.books.delete(bookKey(message));
@@ -83,11 +86,12 @@ export class BookTracker {
   requestsToResume() {
     this.#waiting.clear();
     const seek = { op: "seek", at: `record:${this.#record}` };
-    return [
+    const requests = [
       ...(this.#record === null ? [] : [seek]),
       ...this.#subscriptions.values(),
       ...(this.#clock === null ? [] : [this.#clock]),
     ];
+    return requests.map((request) => ({ ...request, id: RESUME_ID }));
   }
 
   /** @param {BookMessage} message @returns {ClientRequest[]} */
