@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from batonics.book.snapshot import snapshot_records
@@ -25,6 +25,7 @@ from batonics.live.feed_handler import FeedHandler
 from batonics.live.feeds import FeedSource, GatewayFeed, GatewaySubscription, PlainFeed
 from batonics.live.ingest import IngestLoop
 from batonics.live.lake_output import LakeOutput
+from batonics.live.log_checkpoint import LogOutput
 from batonics.live.protocol import MessageKind
 from batonics.live.recorder import FeedRecorder
 from batonics.live.recording import recover
@@ -195,7 +196,7 @@ class Stream:
         output.write_symbols(handler.symbols.intervals())
         output.write_statuses(handler.status_records.values())
         output.write(snapshot_records(handler.engine, max(handler.position.ts_recv, 0)))
-        handler.output = output
+        handler.outputs.append(output)
         return output
 
     def _close_lake(self, output: LakeOutput) -> None:
@@ -223,14 +224,17 @@ class ServerRunner:
         config: what is served.
         depth: levels of each side that are published.
         source: the feed's name for people.
+        log: the log that servers read; None: there is none.
 
     Attributes:
         is_needed: there is something to serve: HTTP or the terminal.
     """
 
-    def __init__(self, config: ServerConfig, depth: int, source: str) -> None:
+    def __init__(
+        self, config: ServerConfig, depth: int, source: str, log: LogOutput | None = None
+    ) -> None:
         self.is_needed = config.settings.http is not None or config.view
-        self._config = config
+        self._config, self._log = config, log
         self._hello = {"depth": depth, "source": source, "version": 1}
         self._server: ServerProcess | None = None
 
@@ -242,8 +246,15 @@ class ServerRunner:
             OutputError: the server cannot listen, or does not start.
         """
         self.close()
-        self._server = start_server(self._config)
-        link = ServerLink(self._server.socket)
+        config = self._config
+        if self._log is not None:
+            config = replace(
+                config,
+                log_fd=self._log.writer.descriptor,
+                checkpoint_fd=self._log.checkpoint_descriptor,
+            )
+        self._server = start_server(config)
+        link = ServerLink(self._server.socket, self._log)
         link.queue(MessageKind.HELLO, self._hello)
         return link
 
