@@ -159,6 +159,11 @@ class FileHistory:
         self._end: HistoricBooks | None = None
 
     @property
+    def feed(self) -> str | None:
+        """The state of the live feed that the records are of, in lower case; None: of files."""
+        return None
+
+    @property
     def symbols(self) -> SymbolMap:
         """The names of instruments."""
         return self.facts.find_symbols()

@@ -65,7 +65,8 @@ class GrowingHistory(FileHistory):
         first: the number of the first record.
         due_ns: when the record before it is due; -1: none has come.
         size: bytes of records on disk; checkpoints take as much again.
-        is_live: whether the status of a book is that of its records.
+        find_feed: returns the state of the feed in lower case, and whether the status of a book is
+            that of its records.
     """
 
     def __init__(  # noqa: PLR0913 - what a stream is joined with
@@ -77,7 +78,7 @@ class GrowingHistory(FileHistory):
         first: int,
         due_ns: int,
         size: int,
-        is_live: Callable[[], bool],
+        find_feed: Callable[[], tuple[str, bool]],
     ) -> None:
         capacity = max(CAPACITY_MIN, size // RECORD_BYTES // READ_RECORDS * READ_RECORDS)
         self._ring = RecordRing(directory, first, capacity, due_ns)
@@ -85,12 +86,22 @@ class GrowingHistory(FileHistory):
         self._engine, self._cutoff = engine, EventCutoff(_END_NS)
         engine.backwards_ns_max = None  # records of a book come to it in another order
         self._numbers: dict[int, int] = {}  # of books by key
-        self._is_live = is_live
+        self._find_feed = find_feed
         self._now = Lock()  # held while the books of the present change or are copied
         self._copies: OrderedDict[int, tuple[tuple[int, bool], BookEngine]] = OrderedDict()
         self._next_checkpoint = 0
         self._latest_ns = 0
         self._save_checkpoint()
+
+    @property
+    def feed(self) -> str | None:
+        """The state of the feed."""
+        return self._find_feed()[0]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the status of a book is that of its records."""
+        return self._find_feed()[1]
 
     # ------------------------------------------------------------------ growing
 
@@ -100,8 +111,9 @@ class GrowingHistory(FileHistory):
         Raises:
             OutputError: the disk does not take them.
         """
-        for first in range(0, len(records), READ_RECORDS):
-            self._append(records[first : first + READ_RECORDS])
+        piece = min(READ_RECORDS, self._ring.capacity // 8)  # less than between two checkpoints
+        for first in range(0, len(records), piece):
+            self._append(records[first : first + piece])
 
     def mark_gap(self) -> None:
         """Take note that records are missing: every book is stale until its R or snapshot.
@@ -137,8 +149,9 @@ class GrowingHistory(FileHistory):
             self._ring.append_records(records, batch)
             for rows in passed:
                 self._engine.fold(rows)
-            late_keys = np.array(self._late_keys[late:], np.int64)
-            self._engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, late_keys)
+            if late_keys := self._late_keys[late:]:
+                keys = np.array(late_keys, np.int64)
+                self._engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, keys)
         if self._ring.count >= self._next_checkpoint:
             self._save_checkpoint()
 
@@ -207,7 +220,7 @@ class GrowingHistory(FileHistory):
         """All books as they are now."""
         with self._now:
             table = BookTable.of_engine(self._engine)
-        if not self._is_live():
+        if not self.is_live:
             table = table._replace(statuses=[Status.STALE] * len(table.keys))
         return table
 
@@ -218,7 +231,7 @@ class GrowingHistory(FileHistory):
     def mark_unsure(self, engine: BookEngine) -> None:
         """Make the books of an engine stale that are no better known than that."""
         is_unsure = engine.events_open()
-        if not self._is_live():
+        if not self.is_live:
             is_unsure = np.ones(engine.book_count, np.bool_)
         if is_unsure.any():
             _make_stale(engine, is_unsure)
@@ -232,7 +245,7 @@ class GrowingHistory(FileHistory):
         if number is None:
             return BookEngine()
         events = int(self._engine.state.books[number * BOOK_WORDS + Book.EVENTS])
-        version = events, self._is_live()
+        version = events, self.is_live
         kept_version, engine = self._copies.pop(key, (None, None))
         if engine is None or kept_version != version:
             engine = copy_book(self._engine, number)

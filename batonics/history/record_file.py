@@ -226,7 +226,7 @@ class RecordFile:
         return numbers, batch_from_records(self._records[numbers])
 
     def _block_start(self, number: int) -> tuple[int, int]:
-        """The first record that is kept of the block of a number, and when the one before is due."""
+        """The first kept record of the block of a number, and when the one before it is due."""
         start, kept = number // BLOCK_RECORDS * BLOCK_RECORDS, self.first
         if start <= kept:
             return kept, self._due_before_first

@@ -150,7 +150,8 @@ class Stream:
             if request.lake is not None:
                 output = self._open_lake(request.lake)
                 stack.callback(self._close_lake, output)
-            server = ServerRunner(self._server_config(), live.depth, str(self._source))
+            log = self._open_log(stack)
+            server = ServerRunner(self._server_config(), live.depth, str(self._source), log)
             stack.callback(server.close)
             ingest = IngestLoop(
                 self.handler,
@@ -168,6 +169,16 @@ class Stream:
         writers = [writer for writer in (recorder, files) if writer is not None]
         failures = [writer.failure for writer in writers if writer.failure]
         self.failure = next(iter(failures), self.failure)
+
+    def _open_log(self, stack: ExitStack) -> LogOutput | None:
+        """The log that the serving process reads; None: it answers no requests."""
+        settings, handler = self._request.settings, self.handler
+        if settings.server.http is None:
+            return None
+        log = LogOutput(settings.live.log_bytes, handler.stats.records)
+        stack.callback(log.close)
+        handler.outputs.append(log.writer)
+        return log
 
     def _server_config(self) -> ServerConfig:
         settings = self._request.settings

@@ -54,7 +54,9 @@ def write_rows(
     for row in range(first, stop):
         i = at(row)
         ring[at(word)] = (
-            _HEADER | np.int64(columns.publisher_id[i]) << 16 | np.int64(columns.instrument_id[i]) << 32
+            _HEADER
+            | np.int64(columns.publisher_id[i]) << 16
+            | np.int64(columns.instrument_id[i]) << 32
         )
         ring[at(word + 1)] = np.int64(columns.ts_event[i])
         ring[at(word + 2)] = np.int64(columns.order_id[i])
@@ -115,4 +117,4 @@ def copy_entries(
     memory_fence()
     if place < head[_CLAIMED] - capacity:
         return OVERTAKEN
-    return count
+    return int(count)

@@ -44,7 +44,7 @@ from batonics.live.log_kernels import (
     write_words,
 )
 from batonics.model.errors import InputError, OutputError
-from batonics.model.mbo import MBO_DTYPE, MboBatch
+from batonics.model.mbo import MBO_DTYPE, MboBatch, empty_batch
 from batonics.model.symbols import MappingInterval
 
 HEAD_BYTES = 4096
@@ -140,21 +140,16 @@ class LogWriter:
         self._capacity = 8 * len(self._ring)
         self._head[LogWord.CAPACITY] = self._capacity
         self._feed = -1
+        nothing = MboBatch._make([read_only(column) for column in empty_batch(0)])
+        self._append_rows(nothing, 0, 0)  # loads the kernels, before a feed waits for them
+        self._append(EntryKind.FILL)
 
     def write(self, batch: MboBatch) -> None:
         """Append records."""
         rows = len(batch.action)
         columns = MboBatch._make([read_only(column) for column in batch])
         for first in range(0, rows, ENTRY_ROWS_MAX):
-            stop = min(rows, first + ENTRY_ROWS_MAX)
-            content = (stop - first) * MBO_DTYPE.itemsize
-            place, end = self._begin(content)
-            entry = EntryKind.RECORDS << 32 | content
-            write_rows(
-                self._head, self._ring, place, end, entry, self.records, columns, first, stop
-            )
-            self.place = end
-            self.records += stop - first
+            self._append_rows(columns, first, min(rows, first + ENTRY_ROWS_MAX))
 
     def write_symbols(self, intervals: Iterable[MappingInterval]) -> None:
         """Append names of instruments, for the records that follow."""
@@ -176,6 +171,14 @@ class LogWriter:
         if state != self._feed:
             self._feed = state
             self._append(EntryKind.FEED, state)
+
+    def _append_rows(self, columns: MboBatch, first: int, stop: int) -> None:
+        content = (stop - first) * MBO_DTYPE.itemsize
+        place, end = self._begin(content)
+        entry = EntryKind.RECORDS << 32 | content
+        write_rows(self._head, self._ring, place, end, entry, self.records, columns, first, stop)
+        self.place = end
+        self.records += stop - first
 
     def _append(self, kind: EntryKind, number: int = 0, content: bytes = b"") -> None:
         place, end = self._begin(len(content))
@@ -230,23 +233,23 @@ class LogReader:
         count = copy_entries(self._head, self._ring, self.place, self._out)
         if count == OVERTAKEN:
             raise OvertakenError
-        copied = memoryview(self._out[:count]).cast("B")
+        copied = self._out[:count].data.cast("B")
         at = 0
         while len(copied) - at >= _ENTRY_BYTES:
             word, number = self._out[at // 8 : at // 8 + ENTRY_WORDS].tolist()
             length = word & 0xFFFF_FFFF
             start, at_next = at + _ENTRY_BYTES, at + _ENTRY_BYTES + -(-length // 16) * 16
             kind = word >> 32
-            if kind == EntryKind.FILL:
-                at_next = at + _ENTRY_BYTES + length
+            if kind == EntryKind.FILL and at_next > len(copied):
                 self.place += at_next - at
-                return  # the ring begins anew
+                return  # what is left of the ring, of which nothing counts
             if kind not in _KINDS or at_next > 8 * len(self._out) + at:
                 raise InputError(f"the log has no entry at {self.place}")
             if at_next > len(copied):
                 return  # the rest of the entry is copied next
             self.place += at_next - at
-            yield LogEntry(EntryKind(kind), number, copied[start : start + length])
+            if kind != EntryKind.FILL:
+                yield LogEntry(EntryKind(kind), number, copied[start : start + length])
             at = at_next
 
 
