@@ -292,7 +292,7 @@ class HistoryAnswers:
         try:
             return self._history.place(moment)
         except UsageError as error:
-            if moment.record is not None:
+            if moment.record is not None and moment.record >= self.record_count:
                 raise ProblemError(404, "No such record", str(error)) from None
             raise ProblemError(410, "Before the data", str(error)) from None
 

@@ -31,6 +31,7 @@ from batonics.model.mbo import MBO_DTYPE
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.server.config import ServerConfig
 from batonics.server.history_answers import HistoryAnswers
+from batonics.server.metrics import Metrics
 from batonics.server.query_params import ProblemError
 from batonics.settings.loader import current
 from batonics.sinks.logs import logger
@@ -55,9 +56,9 @@ class LiveBooks:
         request_checkpoint: has ingest write a checkpoint, and waits until it is there; OSError if
             ingest has gone.
         replica_state: the state of the feed as ingest's messages say it, and whether it is live.
+        metrics: the counts of this process.
 
     Attributes:
-        overtaken: how often the log has overtaken this reader.
         generation: rises when the books have begun anew.
     """
 
@@ -66,10 +67,11 @@ class LiveBooks:
         config: ServerConfig,
         request_checkpoint: Callable[[], int],
         replica_state: Callable[[], tuple[str, bool]],
+        metrics: Metrics,
     ) -> None:
         self._config, self._request_checkpoint = config, request_checkpoint
-        self._replica_state = replica_state
-        self.overtaken = self.generation = 0
+        self._replica_state, self._metrics = replica_state, metrics
+        self.generation = 0
         self._feed, self._is_behind = FeedState.CONNECTING, False
         self._symbols = SymbolMap()
         self._changes = BookChanges()
@@ -122,9 +124,9 @@ class LiveBooks:
             try:
                 self._follow(self._join())
             except OvertakenError:
-                self.overtaken += 1
                 self._is_behind = True
-                self._log.warning("log_overtaken", times=self.overtaken)
+                self._metrics.log_overtaken.inc()
+                self._log.warning("log_overtaken")
             except CheckpointError as error:  # another one was being written
                 self._log.warning("checkpoint_damaged", reason=str(error))
             except BatonicsError as error:
@@ -198,7 +200,9 @@ class LiveBooks:
             place, started = reader.place, time.monotonic()
             self._take(list(reader.read()))
             work_s += time.monotonic() - started
-            if reader.waiting_bytes > LOG_BYTES_DUE:
+            unread = reader.waiting_bytes
+            self._metrics.log_unread.set(unread)
+            if unread > LOG_BYTES_DUE:
                 continue
             rest_s = min(2 * rest_s, REST_S_MAX) if reader.place == place else REST_S_MIN
             self._stopping.wait(max(rest_s, min(RESTS * work_s, REST_S_MAX)))

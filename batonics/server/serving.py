@@ -130,7 +130,10 @@ def _start_live_api(stack: contextlib.AsyncExitStack, service: Service) -> LiveA
         asked = asyncio.run_coroutine_threadsafe(link.request_checkpoint(), loop)
         return asked.result(CHECKPOINT_TIMEOUT_S)
 
-    books = LiveBooks(config, request_checkpoint, lambda: (replica.feed, replica.is_live))
+    def find_state() -> tuple[str, bool]:
+        return replica.feed, replica.is_live
+
+    books = LiveBooks(config, request_checkpoint, find_state, service.metrics)
     books.start()
     stack.push_async_callback(asyncio.to_thread, books.close)
     return LiveApi(service, books)

@@ -25,7 +25,7 @@ import pytest
 from backports import zstd
 from openapi_spec_validator import validate
 
-from batonics.client import AsyncClient, TradesFeed
+from batonics.client import AsyncClient, OrderBook, TradesFeed
 from batonics.jobs.reconstruct import Reconstruction, ReconstructRequest
 from batonics.model.mbo import ACTION_TRADE, MBO_DTYPE
 from batonics.sinks.book_json import book_documents
@@ -212,14 +212,14 @@ def test_channels_follow_the_feed(sample: bytes, record_count: int) -> None:
                 if message["type"] == "heartbeat" and message["record"] >= record_count - 1:
                     break
             assert client.resyncs == 0
-            for book in client.books.values():
+            for (channel, *_), book in client.books.items():
                 assert not isinstance(book, TradesFeed)
-                level = "l3" if book.channel == "l3" else "l2"
-                depth = book.depth if book.channel == "l2" else 1
-                query = f"level={level}" + ("" if level == "l3" else f"&depth={depth}")
+                if isinstance(book, OrderBook):
+                    query, sides = "level=l3", orders_of(book)
+                else:
+                    query, sides = f"depth={book.depth}", levels_of(book)
                 document = server.get(f"/v1/books/{book.symbol}?{query}").document
-                sides = orders_of(book) if level == "l3" else levels_of(book)  # type: ignore[arg-type]
-                assert sides == {side: document[side] for side in ("bids", "asks")}
+                assert sides == {side: document[side] for side in ("bids", "asks")}, channel
                 assert book.status == "synced"
         return counts
 
