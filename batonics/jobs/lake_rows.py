@@ -143,6 +143,7 @@ class SourceReader:
             sessions=sessions,
             doubtful_days=self._stream.doubtful_days,
             find_holes=self._stream.coverage.holes,
+            find_absences=self._selection.absences,
         )
 
     def find_spans(self) -> list[BookSpan]:
@@ -204,11 +205,11 @@ class SourceReader:
         with closing(self._stream.batches()) as batches:
             for batch in batches:
                 self._selection.check()
-                rows = self._selection.rows(batch)
-                self._spans.add(rows)
-                if self._tracker is not None:
-                    self._tracker.note(rows)
-                yield rows
+                for rows in self._selection.pieces(batch):
+                    self._spans.add(rows)
+                    if self._tracker is not None:
+                        self._tracker.note(rows)
+                    yield rows
                 progress.update(self._stream)
         self._selection.check(ended=True)
         progress.begin_step("sorting")
@@ -272,11 +273,7 @@ class LakeStates:
         names = list(LAKE_STATE_SCHEMA) if schema.has_quotes else []
         self._extras = RowExtras(names, facts, tracker) if names else None
         interval = schema.row_interval
-        self._complete = (
-            None
-            if interval is None
-            else CompleteIntervals(interval, facts.doubtful_days, facts.find_holes)
-        )
+        self._complete = None if interval is None else CompleteIntervals(interval, facts)
         self._ends_interval = schema.time_is_interval_end
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:

@@ -9,21 +9,22 @@ from batonics.server.api_contract import Endpoint
 from batonics.server.handlers import EncodedAnswer, Handler, json_response
 from batonics.server.query_params import parse_query
 
+_ROUTES = {"get": web.get, "post": web.post}
 
-def bind_endpoint(endpoint: Endpoint, tags: AnswerTags | None = None) -> Handler:
-    """The handler of an endpoint.
 
-    Args:
-        endpoint: the endpoint.
-        tags: the ETags of answers that never change; None: they may change.
-    """
+def endpoint_route(endpoint: Endpoint, tags: AnswerTags) -> web.RouteDef:
+    """The route of an endpoint; `tags` has the ETags of answers that never change."""
+    return _ROUTES[endpoint.method](endpoint.path, _bind(endpoint, tags))
+
+
+def _bind(endpoint: Endpoint, tags: AnswerTags) -> Handler:
     names = endpoint.query_names
 
     async def answer(request: web.Request) -> web.StreamResponse:
         params = parse_query(request.query.items(), names)
         params.update(request.match_info)
         endpoint.check_required(params)
-        if tags is not None and tags.is_known(request):
+        if endpoint.is_fixed and tags.is_known(request):
             not_modified = web.Response(status=304)
             not_modified.etag = tags.find(request)
             return not_modified
@@ -32,7 +33,7 @@ def bind_endpoint(endpoint: Endpoint, tags: AnswerTags | None = None) -> Handler
             response = web.Response(body=answer.body, content_type=answer.media)
         else:
             response = json_response(answer)
-        if tags is not None:
+        if endpoint.is_fixed:
             response.etag = tags.find(request)
         if endpoint.other_media:
             response.headers["Vary"] = "Accept"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aiohttp import web
 
+from batonics.server.answer_encoding import AnswerTags
 from batonics.server.api_contract import openapi_document
 from batonics.server.asyncapi import asyncapi_document
-from batonics.server.bound_endpoints import bind_document, bind_endpoint
+from batonics.server.bound_endpoints import bind_document, endpoint_route
 from batonics.server.channel_sockets import WEBSOCKET_PATH, ChannelSockets
 from batonics.server.history_api import HistoryApi
 from batonics.server.live_books import LiveBooks
@@ -27,7 +30,9 @@ class LiveApi:
     def __init__(self, service: WebService, books: LiveBooks) -> None:
         self._answers = HistoryApi(service, lambda: books.answers)
         self._sockets = ChannelSockets(service, lambda: LiveSource(books))
-        self._endpoints = self._answers.endpoints()
+        self._endpoints = [
+            replace(endpoint, is_fixed=False) for endpoint in self._answers.endpoints()
+        ]
 
     def paths(self) -> dict[str, str]:
         """What each path answers."""
@@ -44,8 +49,9 @@ class LiveApi:
             "/openapi.json": openapi_document(TITLE, self._endpoints),
             "/asyncapi.json": asyncapi_document(TITLE),
         }
+        tags = AnswerTags()
         return [
-            *(web.get(endpoint.path, bind_endpoint(endpoint)) for endpoint in self._endpoints),
+            *(endpoint_route(endpoint, tags) for endpoint in self._endpoints),
             *(web.get(path, bind_document(document)) for path, document in documents.items()),
             web.get(WEBSOCKET_PATH, self._sockets.handle, allow_head=False),
         ]
