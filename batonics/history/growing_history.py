@@ -33,7 +33,7 @@ from batonics.history.book_history import (
 )
 from batonics.history.record_file import READ_RECORDS
 from batonics.history.record_ring import RECORD_BYTES, RecordRing
-from batonics.model.errors import UsageError
+from batonics.model.errors import InputError, UsageError
 from batonics.model.mbo import (
     F_BAD_TS_RECV,
     F_LAST,
@@ -51,6 +51,8 @@ from batonics.model.mbo import (
 _END_NS = 2**63 - 1
 CAPACITY_MIN = 4 * CHECKPOINT_DISTANCE
 """Records that are kept at least."""
+HELD_ROWS_MAX = 1 << 20
+"""Records that may wait for the end of their event; no feed that sets F_LAST has so many."""
 COPIES_MAX = 256
 """Copies of books that are kept for as long as the books do not change."""
 
@@ -110,6 +112,7 @@ class GrowingHistory(FileHistory):
 
         Raises:
             OutputError: the disk does not take them.
+            InputError: too many of them wait for the end of their event.
         """
         piece = min(READ_RECORDS, self._ring.capacity // 8)  # less than between two checkpoints
         for first in range(0, len(records), piece):
@@ -145,6 +148,8 @@ class GrowingHistory(FileHistory):
         batch, before = batch_from_records(records), self._latest_ns
         self._latest_ns = self._note_late(batch, before)
         passed = self._cutoff.take(batch)
+        if len(self._cutoff.state.held.action) > HELD_ROWS_MAX:
+            raise InputError(f"{HELD_ROWS_MAX} records wait for the end of their event (F_LAST)")
         with self._now:
             self._ring.append_records(records, batch)
             for rows in passed:
@@ -206,14 +211,14 @@ class GrowingHistory(FileHistory):
     def end_books(self, key: int | None = None) -> HistoricBooks:
         """The book of a key as it is now, after its last complete event: a copy.
 
-        Raises:
-            UsageError: there is no such book.
+        Args:
+            key: the key; None is an error, for books of the present are copied one by one.
         """
         if key is None:
-            raise UsageError("the books of the present are copied one by one")
+            raise ValueError("which book?")
         with self._now:
             engine, count = self._copy(key), self.records.count
-        as_of = self.place(END).as_of
+            as_of = self.place(END).as_of
         return HistoricBooks(engine, self._describe(engine, as_of), count)
 
     def book_table(self) -> BookTable:

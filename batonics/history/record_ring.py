@@ -43,6 +43,7 @@ class RecordRing(RecordFile):
         self.first = self.count = first
         self.capacity = capacity
         self._due_ns = self._due_before_first = due_ns
+        self._known_first = -1, -1  # the number of a first record, and when it is due
         self._first_block = first // BLOCK_RECORDS
         self._ends_room = np.empty(1 << 10, np.int64)
         self._block_ends = self._ends_room[:0]
@@ -60,7 +61,11 @@ class RecordRing(RecordFile):
         """The time of the first record that is kept; None: it has none, or there is none."""
         if self.count == self.first:
             return None
-        due_ns = self.due_ns(self.first)
+        first, due_ns = self._known_first
+        if first != self.first or due_ns < 0:
+            first = self.first
+            due_ns = self.due_ns(first)
+            self._known_first = first, due_ns
         return None if due_ns < 0 else due_ns
 
     @property

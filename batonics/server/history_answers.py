@@ -134,13 +134,20 @@ class HistoryAnswers:
         """The orders of an id: one for each book that has it, for ids repeat across books."""
         place = self._place(moment)
         as_of = place.as_of
-        numbers, records = self._history.records.find_order(order_id, place.records)
+        find_order = self._history.records.find_order
+        numbers, records = find_order(order_id, place.records)
+        books = {
+            key: self._books_at(place, key) for key in np.unique(record_keys(records)).tolist()
+        }
+        last = max((found.records for found in books.values()), default=0)
+        if last > place.records:  # a live feed has gone on meanwhile
+            numbers, records = find_order(order_id, last)
         keys, lives = record_keys(records), []
-        for key in np.unique(keys).tolist():
-            mine = np.flatnonzero(keys == key)
+        for key, found in books.items():
+            mine = np.flatnonzero((keys == key) & (numbers < found.records))
             shown = mine[:ORDER_RECORDS_MAX].tolist()
             rows = [self._record(int(numbers[row]), records, row) for row in shown]
-            lives.append(_order_life(self._books_at(place, key), key, rows, len(mine)))
+            lives.append(_order_life(found, key, rows, len(mine)))
         if not lives:
             raise ProblemError(404, "No such order", "no record up to the time has this order id")
         return {

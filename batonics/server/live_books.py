@@ -115,7 +115,9 @@ class LiveBooks:
         if self._is_behind:
             return "behind", False
         state, is_live = self._replica_state()
-        return state, is_live and self._feed in LIVE_STATES
+        if is_live and self._feed not in LIVE_STATES:  # the log has not come so far yet
+            return self._feed.name.lower(), False
+        return state, is_live
 
     # ------------------------------------------------------------------ the thread
 
