@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np
-
-from batonics.book.results import Levels
-from batonics.history.book_cursor import NO_ROWS, BookEvent
+from batonics.history.book_cursor import NO_ROWS, BookCursor, BookEvent
 from batonics.history.growing_history import GrowingHistory
 from batonics.history.playback import Playback
 from batonics.model.answers import AnswerWarning
@@ -20,16 +17,15 @@ from batonics.model.errors import UsageError
 from batonics.model.times import format_time
 from batonics.server.channel_messages import ClockMessage, RequestId
 from batonics.server.channel_requests import ClockRequest
-from batonics.server.channel_source import BookView, FollowedBook
+from batonics.server.channel_source import BookView, FollowedBook, ViewCondition
+from batonics.server.history_source import view_condition
 from batonics.server.live_books import LiveBooks
 from batonics.server.query_params import ProblemError
-from batonics.sinks.book_json import book_condition
 
 POLL_S = 0.01
 """How long a client waits for more when all records have passed."""
-_CHANGED = -3
-"""In place of a `seq`: the status of the book may have changed without a record."""
-_NO_LEVELS = Levels(*(np.empty(0, np.int64) for _ in Levels._fields))
+_CHANGE = 1 << 48
+"""What a change of the feed's state adds to `seq`: more than there are records."""
 
 
 class LiveSource:
@@ -46,7 +42,8 @@ class LiveSource:
         self._playback = Playback(self._history, self._history.records.count)
         self._state = books.feed_state()
         self._events: dict[int, bool] = {}  # followed books; whether each event is asked for
-        self._viewed: dict[int, tuple[str, bool]] = {}  # the state of the feed at the last view
+        self._views: dict[int, BookView] = {}
+        self._changes = 0  # of the state of the feed
 
     def find(self, symbols: Sequence[str], publisher: int | None) -> list[FollowedBook]:
         """The books that symbols name now; ProblemError if one names none."""
@@ -80,44 +77,48 @@ class LiveSource:
     def set_events(self, key: int, *, has_events: bool) -> None:
         """Say whether each event of a book is asked for, or only what comes of them."""
         self._events[key] = has_events
-        self._playback.cursor(key).has_events = has_events
+        self._playback.cursor(key).set_events(has_events=has_events)
+        self._views.pop(key, None)
 
     def leave(self, key: int) -> None:
         """Follow a book no longer."""
         del self._events[key]
-        self._viewed.pop(key, None)
+        self._views.pop(key, None)
         self._playback.leave(key)
 
     def view(self, key: int) -> BookView:
         """A followed book as it is now."""
-        self._viewed[key] = self._state
-        cursor = self._playback.cursor(key)
-        engine = cursor.engine
-        if engine.book_count == 0:  # it has not begun
-            cold = AnswerWarning.COLD
-            return BookView(engine, _NO_LEVELS, cursor.record, cold.value, None, [cold.value])
-        levels = engine.levels(0)
-        as_of = self._history.as_of_due(engine, cursor.due_ns)
-        condition = book_condition(engine, 0, levels, as_of)
-        status, warnings = condition.status, [str(warning) for warning in condition.warnings]
-        if not self._state[1] or engine.events_open()[0]:
-            stale = AnswerWarning.STALE.value
-            warnings = [text for text in warnings if text not in _STATUSES]
-            status, warnings = stale, [*warnings, stale]
-        trading = condition.trading
-        trading_status = None if trading is None else trading.name.lower()
-        return BookView(engine, levels, cursor.record, status, trading_status, warnings)
+        cursor, found = self._playback.cursor(key), self._views.get(key)
+        if found is None or found.engine is not cursor.engine or found.seq != cursor.record:
+            found = self._views[key] = self._new_view(cursor)
+        return found
+
+    def _new_view(self, cursor: BookCursor) -> BookView:
+        engine, due_ns, history = cursor.engine, cursor.due_ns, self._history
+        is_live = self._state[1]
+
+        def find_condition(view: BookView) -> ViewCondition:
+            found = view_condition(history, engine, view, due_ns)
+            if view.book is None or (is_live and not engine.events_open()[view.book]):
+                return found
+            others = tuple(text for text in found.warnings if text not in _STATUSES)
+            stale = str(AnswerWarning.STALE)
+            return ViewCondition("stale", found.trading_status, (*others, stale))
+
+        book = 0 if engine.book_count else None
+        return BookView(engine, book, cursor.record, find_condition, cursor.queues)
 
     def seq(self, key: int) -> int:
         """The `seq` of a followed book; it changes whenever the book may have changed."""
-        if self._viewed.get(key) != self._state:
-            return _CHANGED
-        return self._playback.cursor(key).record
+        return self._playback.cursor(key).record + self._changes * _CHANGE
 
     def advance(self, now_s: float, rows_max: int) -> Iterator[BookEvent]:  # noqa: ARG002 - as BookSource
         """What happened up to now."""
         state, before = self._books.feed_state(), self._state
         self._state = state
+        if state[1] != before[1]:
+            self._changes += 1
+            self._views.clear()
         if self._books.generation != self._generation:
             yield from self._begin_anew()
             return
@@ -163,9 +164,9 @@ class LiveSource:
         playback = Playback(self._history, self._history.records.count)
         playback.follow(self._events)
         for key, has_events in self._events.items():
-            playback.cursor(key).has_events = has_events
+            playback.cursor(key).set_events(has_events=has_events)
         self._playback = playback
-        self._viewed.clear()
+        self._views.clear()
         yield from self._resets()
 
     def _resets(self) -> Iterator[BookEvent]:

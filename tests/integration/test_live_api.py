@@ -213,7 +213,8 @@ def test_channels_follow_the_feed(sample: bytes, record_count: int) -> None:
                     break
             assert client.resyncs == 0
             for (channel, *_), book in client.books.items():
-                assert not isinstance(book, TradesFeed)
+                if isinstance(book, TradesFeed):
+                    continue
                 if isinstance(book, OrderBook):
                     query, sides = "level=l3", orders_of(book)
                 else:
