@@ -50,7 +50,7 @@ from batonics.model.symbols import MappingInterval
 HEAD_BYTES = 4096
 ENTRY_ROWS_MAX = 1 << 14
 """Rows of one entry; a reader copies whole entries."""
-NAMES_MAX = 1 << 10
+ENTRY_NAMES_MAX = 1 << 10
 """Names of one entry."""
 LOG_BYTES_MIN = 1 << 21
 """The least size of a ring: two of the largest entries."""
@@ -125,7 +125,7 @@ class LogWriter:
     """Appends to a log; it is a `FeedOutput`. There is one for each log.
 
     Args:
-        descriptor: of `open_log_memory`.
+        descriptor: a descriptor of `open_log_memory`.
         records: the number of the first record.
 
     Attributes:
@@ -154,8 +154,8 @@ class LogWriter:
     def write_symbols(self, intervals: Iterable[MappingInterval]) -> None:
         """Append names of instruments, for the records that follow."""
         rows = [list(interval) for interval in intervals]
-        for first in range(0, len(rows), NAMES_MAX):
-            self._append(EntryKind.SYMBOLS, 0, orjson.dumps(rows[first : first + NAMES_MAX]))
+        for first in range(0, len(rows), ENTRY_NAMES_MAX):
+            self._append(EntryKind.SYMBOLS, 0, orjson.dumps(rows[first : first + ENTRY_NAMES_MAX]))
 
     def write_statuses(self, records: Iterable[bytes]) -> None:
         """Append status records, for the records that follow."""
@@ -205,7 +205,7 @@ class LogReader:
     """Reads a log from a place on.
 
     Args:
-        descriptor: of `open_log_memory`.
+        descriptor: a descriptor of `open_log_memory`.
         place: the place of the first entry.
 
     Attributes:

@@ -16,7 +16,7 @@ from batonics.server.live_books import LiveBooks
 from batonics.server.live_source import LiveSource
 from batonics.server.service import WebService
 
-TITLE = "batonics: the books of a live feed"
+_TITLE = "batonics: the books of a live feed"
 
 
 class LiveApi:
@@ -46,8 +46,8 @@ class LiveApi:
     def routes(self) -> list[web.RouteDef]:
         """The handler of each path. Answers change, so they have no ETag."""
         documents = {
-            "/openapi.json": openapi_document(TITLE, self._endpoints),
-            "/asyncapi.json": asyncapi_document(TITLE),
+            "/openapi.json": openapi_document(_TITLE, self._endpoints),
+            "/asyncapi.json": asyncapi_document(_TITLE),
         }
         tags = AnswerTags()
         return [

@@ -109,7 +109,7 @@ class LiveSource:
         return BookView(engine, book, cursor.record, find_condition, cursor.queues)
 
     def seq(self, key: int) -> int:
-        """The `seq` of a followed book; it changes whenever the book may have changed."""
+        """A number that changes whenever a followed book, or how far it may be trusted, changes."""
         return self._playback.cursor(key).record + self._changes * _CHANGE
 
     def advance(self, now_s: float, rows_max: int) -> Iterator[BookEvent]:  # noqa: ARG002 - as BookSource
