@@ -58,13 +58,13 @@ class RecordRing(RecordFile):
 
     @property
     def first_ns(self) -> int | None:
-        """The time of the first record that is kept; None: it has none, or there is none."""
-        if self.count == self.first:
-            return None
+        """The time of the first record that is kept; None: none has one, nor has one before."""
         first, due_ns = self._known_first
         if first != self.first or due_ns < 0:
             first = self.first
-            due_ns = self.due_ns(first)
+            due_ns = self.due_ns(first) if first < self.count else self._due_ns
+            # The first records may have no time of their own.
+            due_ns = due_ns if due_ns >= 0 else self._first_ns
             self._known_first = first, due_ns
         return None if due_ns < 0 else due_ns
 
@@ -93,6 +93,8 @@ class RecordRing(RecordFile):
         ends = np.arange(BLOCK_RECORDS - 1 - self.count % BLOCK_RECORDS, rows, BLOCK_RECORDS)
         self._add_block_ends(due_ns[ends])
         self._due_ns = int(due_ns[-1]) if rows else self._due_ns
+        if self._first_ns < 0 and self._due_ns >= 0:
+            self._first_ns = int(due_ns[due_ns >= 0][0])
         self.count += rows
 
     def close(self) -> None:

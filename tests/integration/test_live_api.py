@@ -35,6 +35,8 @@ from tests.support.live_feed import LiveFeed, ServedConnection
 from tests.support.serve import Server
 
 DEADLINE_S = 120
+LIVE = ("live", "stalled")
+"""The states of a feed that is connected; one that waits for its test may be silent for long."""
 SYMBOLS = ("SIM0", "SIM1", "SIM2", "SIM3", "SIM4")
 CHANGES = {"BATONICS_SERVER_LIMITS_REQUEST_UNITS_PER_S": "1000000"}
 
@@ -97,12 +99,12 @@ def reconstructed(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def check_books(server: Server, expected: Sequence[dict[str, Any]], feed: str = "live") -> None:
+def check_books(server: Server, expected: Sequence[dict[str, Any]]) -> None:
     """Every book with its queues, and without."""
     for book in expected:
         path = f"/v1/books/{book['symbol']}"
         document = server.get(f"{path}?level=l3").document
-        assert document["feed"] == feed
+        assert document["feed"] in LIVE
         assert {name: document[name] for name in book} == book
         levels = server.get(f"{path}?depth=3").document
         for side in ("bids", "asks"):
@@ -261,7 +263,7 @@ def test_a_gap_is_in_each_answer(sample: bytes) -> None:
             wait_until(lambda: has_records(server, 90_000), "the records behind the gap")
             for symbol in SYMBOLS:
                 document = server.get(f"/v1/books/{symbol}?depth=1").document
-                assert (document["status"], document["feed"]) == ("stale", "live")
+                assert (document["status"], document["feed"] in LIVE) == ("stale", True)
                 assert "stale" in document["warnings"]
             gap = server.get("/v1/next?symbol=SIM0&kind=gap&from=record:100").document
             assert gap["record"] >= 40_000
@@ -269,7 +271,7 @@ def test_a_gap_is_in_each_answer(sample: bytes) -> None:
             assert server.get(before).document["status"] == "synced"
             hold.set()
             wait_until(
-                lambda: server.get("/v1/books/SIM0").document["feed"] != "live", "the lost feed"
+                lambda: server.get("/v1/books/SIM0").document["feed"] not in LIVE, "the lost feed"
             )
     finally:
         lost.set()
@@ -298,7 +300,7 @@ def test_ingest_never_waits_for_a_server_that_has_stopped(sample: bytes, record_
             os.kill(child, signal.SIGCONT)
             wait_until(lambda: has_records(server, record_count), "the server does not join again")
             wait_until(
-                lambda: server.get("/v1/books/SIM0").document.get("feed") == "live", "a live feed"
+                lambda: server.get("/v1/books/SIM0").document.get("feed") in LIVE, "a live feed"
             )
             check_books(server, reconstructed(SAMPLE))
             assert server.get("/v1/books/SIM0?at=record:500").status == 410
