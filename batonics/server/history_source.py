@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from batonics.book.engine import BookEngine
 from batonics.history.book_cursor import BookCursor, BookEvent
 from batonics.history.book_history import FileHistory
 from batonics.history.playback import Playback
@@ -73,16 +74,10 @@ class HistorySource:
 
     def _new_view(self, cursor: BookCursor) -> BookView:
         book = 0 if cursor.engine.book_count else None
-        due_ns = cursor.due_ns
+        history, due_ns = self._history, cursor.due_ns
 
         def find_condition(view: BookView) -> ViewCondition:
-            if book is None:
-                return _NOT_BEGUN
-            best = ([level[0] for level in side] for side in view.levels(1))
-            as_of = self._history.as_of_due(cursor.engine, due_ns)
-            found = book_condition(cursor.engine, book, market_of(*best), as_of)
-            trading = None if found.trading is None else found.trading.name.lower()
-            return ViewCondition(found.status, trading, tuple(map(str, found.warnings)))
+            return view_condition(history, cursor.engine, view, due_ns)
 
         return BookView(cursor.engine, book, cursor.record, find_condition, cursor.queues)
 
@@ -143,3 +138,23 @@ class HistorySource:
     def late_ms(self) -> int:
         """For how long the clock has waited in all, in milliseconds."""
         return int(self._playback.clock.late_s * 1e3)
+
+
+def view_condition(
+    history: FileHistory, engine: BookEngine, view: BookView, due_ns: int
+) -> ViewCondition:
+    """How far a view of a history's book may be trusted.
+
+    Args:
+        history: the history.
+        engine: the engine of the view, which has this book alone, or none.
+        view: the view.
+        due_ns: when the last record of the view is due; -1: no record with a time has come.
+    """
+    if view.book is None:
+        return _NOT_BEGUN
+    best = ([level[0] for level in side] for side in view.levels(1))
+    as_of = history.as_of_due(engine, due_ns)
+    found = book_condition(engine, view.book, market_of(*best), as_of)
+    trading = None if found.trading is None else found.trading.name.lower()
+    return ViewCondition(found.status, trading, tuple(map(str, found.warnings)))
