@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from batonics.book.engine import BookEngine
+from batonics.model.absences import AbsenceFinder, Absences, is_absent
 from batonics.model.answers import AnswerWarning, AsOf, book_warnings
 from batonics.model.mbo import UNDEF_TIMESTAMP
 from batonics.model.symbols import SymbolMap
@@ -29,7 +30,9 @@ def warnings_of_books(engine: BookEngine, as_of: AsOf) -> list[list[AnswerWarnin
 
 
 def find_renamed(engine: BookEngine, symbols: SymbolMap, as_of: AsOf) -> set[int]:
-    """The instruments of books whose symbol has ended since their last record.
+    """The instruments of books that their symbol stopped naming after their last record.
+
+    A symbol that has named another instrument since then and names this one again is such a one.
 
     Args:
         engine: the books.
@@ -40,9 +43,12 @@ def find_renamed(engine: BookEngine, symbols: SymbolMap, as_of: AsOf) -> set[int
     if ts_ns is None:
         return set()
     renamed = set()
+    absences = AbsenceFinder(()).find(symbols) if symbols.has_moved else Absences()
     seen = zip(engine.keys(), engine.last_seen()[:, 1].tolist(), strict=True)
     for (_, instrument_id), last_ns in seen:
         end_ns = symbols.symbol_end(instrument_id, ts_ns)
         if end_ns is not None and (last_ns < end_ns or last_ns == UNDEF_TIMESTAMP):
+            renamed.add(instrument_id)
+        if is_absent(absences, instrument_id, min(last_ns, ts_ns) + 1, ts_ns):
             renamed.add(instrument_id)
     return renamed

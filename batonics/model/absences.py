@@ -89,3 +89,11 @@ class AbsenceFinder:
         if start_ns < end_ns:
             absences.append(Absence(start_ns, end_ns, instrument_id, symbol))
         return absences
+
+
+def is_absent(absences: Absences, instrument_id: int, first_ns: int, last_ns: int | None) -> bool:
+    """Whether a time from `first_ns` to `last_ns` is in an absence; None: there is no such time."""
+    return last_ns is not None and any(
+        first_ns < one.end_ns and last_ns >= one.start_ns
+        for one in absences.intervals_of(instrument_id)
+    )

@@ -49,8 +49,8 @@ _MEANINGS = {
     AnswerWarning.STALE: "records are missing: the feed flagged a gap",
     AnswerWarning.CROSSED: "the bid is above the ask: the market is not in continuous trading",
     AnswerWarning.CLOSED: "the market does not trade at that time: it is closed, halted or opening",
-    AnswerWarning.RENAMED: "the symbol does not name this instrument any more, so no later record"
-    " of it was read",
+    AnswerWarning.RENAMED: "the symbol stopped naming this instrument after its last record, so no"
+    " later record of it was read",
     AnswerWarning.OFF_TICK: "the price is no multiple of the tick, by the definition of the"
     " instrument or by all prices in the book: the venue would refuse the order",
     AnswerWarning.DEGRADED: "the vendor does not vouch for all days (condition.json): records may"

@@ -204,7 +204,7 @@ class SymbolMap(IntervalMap[MappingInterval]):
         self._live: dict[int, list[MappingInterval]] = {}  # those without an end, by their start
         self._dated: set[int] = set()  # instruments that have others
         self._first_symbols: dict[int, str] = {}
-        self.may_have_aliases = False
+        self.may_have_aliases = self._has_moved = False
 
     def add(self, interval: MappingInterval) -> bool:
         """Add an interval; whether it is new. Adding the same one again changes nothing.
@@ -231,7 +231,9 @@ class SymbolMap(IntervalMap[MappingInterval]):
             if not super().add(interval):
                 return False
             self._dated.add(interval.instrument_id)
-        self._ids_by_symbol.setdefault(interval.symbol, set()).add(interval.instrument_id)
+        ids = self._ids_by_symbol.setdefault(interval.symbol, set())
+        ids.add(interval.instrument_id)
+        self._has_moved |= len(ids) > 1
         first = self._first_symbols.setdefault(interval.instrument_id, interval.symbol)
         self.may_have_aliases |= first != interval.symbol
         return True
@@ -340,6 +342,11 @@ class SymbolMap(IntervalMap[MappingInterval]):
     def instrument_ids(self, symbol: str) -> set[int]:
         """Every instrument that ever has a symbol."""
         return set(self._ids_by_symbol.get(symbol, ()))
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether any symbol names several instruments."""
+        return self._has_moved
 
     def is_moved(self, symbol: str) -> bool:
         """Whether a symbol names several instruments, each at its time."""

@@ -7,7 +7,7 @@ feed grows. An answer may take long, so it is made in a worker thread. What cann
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
 from typing import Any
 
@@ -20,7 +20,7 @@ from batonics.model.errors import UsageError
 from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch, record_keys
 from batonics.model.prices import format_price
 from batonics.model.priority import explain_priority, find_priority
-from batonics.model.symbols import is_instrument_id, suggest_symbols
+from batonics.model.symbols import MappingInterval, is_instrument_id, suggest_symbols
 from batonics.model.times import format_time
 from batonics.server.history_documents import (
     OrderLife,
@@ -32,6 +32,7 @@ from batonics.server.history_documents import (
     document_checksum,
     record_row,
 )
+from batonics.server.named_books import BookSpan, NamedBooks, covers, describe_spans
 from batonics.server.query_params import BOOKS_NAMED_MAX, ProblemError
 from batonics.sinks.book_json import (
     BOOK_JSON_SCHEMA,
@@ -164,15 +165,15 @@ class HistoryAnswers:
 
     def records(
         self,
-        key: int,
+        books: NamedBooks,
         span: tuple[int | None, int | None],
         page: tuple[int | None, int],
         matches: Matches,
     ) -> RecordsPage:
-        """Records of a book in their order.
+        """Records of a name in their order.
 
         Args:
-            key: the key of the book.
+            books: the book, or the books that a name has one after the other.
             span: the time of the first record, and the time that all records are before; None: the
                 beginning and the end of the data.
             page: the number of the first record (None: as `span` says), and the most rows.
@@ -185,19 +186,19 @@ class HistoryAnswers:
         first = first if cursor is None else max(first, cursor)
         stop = min(last, first + SCAN_RECORDS_MAX)
         rows: list[RecordRow] = []
-        for row in self._matching(key, first, stop, matches):
+        for row in self._matching(books, first, stop, matches):
             if len(rows) == limit:
                 return {"records": rows, "next": str(row["record"])}
             rows.append(row)
         return {"records": rows, "next": str(stop) if stop < last else None}
 
     def newest_records(
-        self, key: int, moment: Moment, page: tuple[int | None, int], matches: Matches
+        self, books: NamedBooks, moment: Moment, page: tuple[int | None, int], matches: Matches
     ) -> RecordsPage:
-        """Records of a book up to a moment, the newest first.
+        """Records of a name up to a moment, the newest first.
 
         Args:
-            key: the key of the book.
+            books: as for `records`.
             moment: the moment.
             page: the number that all records are below (None: as the moment says), and the most
                 rows.
@@ -208,8 +209,9 @@ class HistoryAnswers:
         last = last if cursor is None else min(last, cursor)
         stop = max(0, last - SCAN_RECORDS_MAX)
         rows: list[RecordRow] = []
-        for batch, numbers in self._history.records.read_back(last, (key,)):
-            for row in np.flatnonzero(matches(batch) & (numbers >= stop))[::-1].tolist():
+        for batch, numbers in self._history.records.read_back(last, books.keys):
+            found = matches(batch) & books.find_rows(batch) & (numbers >= stop)
+            for row in np.flatnonzero(found)[::-1].tolist():
                 if len(rows) == limit:
                     return {"records": rows, "next": str(rows[-1]["record"])}
                 rows.append(self._record(int(numbers[row]), batch, row))
@@ -217,37 +219,113 @@ class HistoryAnswers:
                 break
         return {"records": rows, "next": str(stop) if stop else None}
 
-    def next_record(self, key: int, moment: Moment, matches: Matches) -> RecordRow | None:
-        """The first record of a book that matches and comes after a moment; None: there is none."""
+    def next_record(self, books: NamedBooks, moment: Moment, matches: Matches) -> RecordRow | None:
+        """The first record of a name that matches and comes after a moment; None: there is none."""
         records, first = self._history.records, self._history.count_until(moment)
-        return next(self._matching(key, first, records.count, matches), None)
+        return next(self._matching(books, first, records.count, matches), None)
 
-    def previous_record(self, key: int, moment: Moment, matches: Matches) -> RecordRow | None:
-        """The last record of a book that matches and comes before a moment; None: there is none.
+    def previous_record(
+        self, books: NamedBooks, moment: Moment, matches: Matches
+    ) -> RecordRow | None:
+        """The last record of a name that matches and comes before a moment; None: there is none.
 
         It comes before the record of the moment, or before all records that are due at its time.
         """
         last = self._count_before(moment)
-        for batch, numbers in self._history.records.read_back(last, (key,)):
-            found = np.flatnonzero(matches(batch))
+        for batch, numbers in self._history.records.read_back(last, books.keys):
+            found = np.flatnonzero(matches(batch) & books.find_rows(batch))
             if len(found):
                 row = int(found[-1])
                 return self._record(int(numbers[row]), batch, row)
         return None
 
-    def next_mark(self, key: int, moment: Moment, kind: str) -> RecordRow | None:
+    def next_mark(self, books: NamedBooks, moment: Moment, kind: str) -> RecordRow | None:
         """As `next_record`, of the records of a kind of `MARK_KINDS`."""
         self._check_finished(kind)
-        with self._marks_lock:
-            number = self._marks.find_next(key, kind, self._history.count_until(moment))
-        return self._numbered(number)
+        found = []
+        for span in books.spans:
+            first = max(self._history.count_until(moment), self._first_from(span.start_ns))
+            with self._marks_lock:
+                number = self._marks.find_next(span.key, kind, first)
+            if number is not None and number < self._first_from(span.end_ns):
+                found.append(number)
+        return self._numbered(min(found, default=None))
 
-    def previous_mark(self, key: int, moment: Moment, kind: str) -> RecordRow | None:
+    def previous_mark(self, books: NamedBooks, moment: Moment, kind: str) -> RecordRow | None:
         """As `previous_record`, of the records of a kind of `MARK_KINDS`."""
         self._check_finished(kind)
-        with self._marks_lock:
-            number = self._marks.find_previous(key, kind, self._count_before(moment))
-        return self._numbered(number)
+        found = []
+        for span in books.spans:
+            stop = min(self._count_before(moment), self._first_from(span.end_ns))
+            with self._marks_lock:
+                number = self._marks.find_previous(span.key, kind, stop)
+            if number is not None and number >= self._first_from(span.start_ns):
+                found.append(number)
+        return self._numbered(max(found, default=None))
+
+    def find_books(
+        self, name: str, publisher: int | None, from_ns: int | None, to_ns: int | None
+    ) -> NamedBooks:
+        """The books that have a name at times from `from_ns` to before `to_ns` (rule 2).
+
+        None: the beginning and the end of the data.
+        """
+        spans = self._spans_of(name, from_ns, to_ns)
+        if not spans:
+            key = self.find_key(name, publisher, None if to_ns is None else to_ns - 1)
+            return NamedBooks((BookSpan(key, 0, UNDEF_TIMESTAMP),))
+        keys = {
+            instrument_id: self._one_key(self._find_keys(instrument_id), publisher)
+            for instrument_id in {span.instrument_id for span in spans}
+        }
+        found = [
+            BookSpan(of_span, span.start_ns, span.end_ns)
+            for span in spans
+            if (of_span := keys[span.instrument_id]) is not None
+        ]
+        if not found:
+            raise self._unknown_name(name, to_ns)
+        return NamedBooks(tuple(found))
+
+    def find_one_key(
+        self, name: str, publisher: int | None, from_ns: int | None, to_ns: int | None
+    ) -> int:
+        """The key of the one book that has a name at all times from `from_ns` to before `to_ns`.
+
+        ProblemError 422 if the name is another instrument, or none, for a part of that time.
+        """
+        from_ns, to_ns = self._bounds(from_ns, to_ns)
+        spans = self._spans_of(name, from_ns, to_ns)
+        ids = {span.instrument_id for span in spans}
+        if len(ids) > 1 or (ids and not covers(spans, from_ns, to_ns)):
+            detail = (
+                f"{describe_spans(name[:100], spans)}: ask for a time within one of these, or for"
+                " an instrument id"
+            )
+            raise ProblemError(422, "Not one instrument", detail)
+        return self.find_key(name, publisher, to_ns - 1)
+
+    def _bounds(self, from_ns: int | None, to_ns: int | None) -> tuple[int, int]:
+        """The part of a span that the data have."""
+        records = self._history.records
+        first_ns, last_ns = records.first_ns or 0, records.last_ns or 0
+        return (
+            max(first_ns, 0 if from_ns is None else from_ns),
+            min(last_ns + 1, UNDEF_TIMESTAMP if to_ns is None else to_ns),
+        )
+
+    def _spans_of(self, name: str, from_ns: int | None, to_ns: int | None) -> list[MappingInterval]:
+        """When a symbol holds within a span; empty for an instrument id."""
+        from_ns, to_ns = self._bounds(from_ns, to_ns)
+        return [
+            span
+            for span in self._history.symbols.spans(name)
+            if span.start_ns < to_ns and from_ns < span.end_ns
+        ]
+
+    def _first_from(self, ts_ns: int) -> int:
+        """The number of the first record that is due at a time or later."""
+        return self._history.records.count_until(min(ts_ns, 2**63 - 1) - 1)
 
     def find_key(self, name: str, publisher: int | None, at_ns: int | None = None) -> int:
         """The key of the one book that has a name at a time, by default at the end (rule 2)."""
@@ -261,6 +339,13 @@ class HistoryAnswers:
         if is_instrument_id(name) and not symbols.instrument_ids(name):
             ids = {int(name)}
         keys = (key for instrument_id in ids for key in self._find_keys(instrument_id))
+        found = self._one_key(keys, publisher)
+        if found is None:
+            raise self._unknown_name(name, at_ns)
+        return found
+
+    def _one_key(self, keys: Iterable[int], publisher: int | None) -> int | None:
+        """The one key of a publisher; None: there is none. ProblemError 400: there are several."""
         found = sorted(key for key in keys if publisher in (None, key >> 32))
         if len(found) == 1:
             return found[0]
@@ -270,12 +355,18 @@ class HistoryAnswers:
                 for key in found[:BOOKS_NAMED_MAX]
             )
             raise ProblemError(400, "Which book?", f"{len(found)} books fit: {named}")
-        shown = name[:100]
+        return None
+
+    def _unknown_name(self, name: str, at_ns: int | None) -> ProblemError:
+        shown, known = name[:100], self._history.symbols.symbols()
+        last_ns = self._history.records.last_ns or 0
+        at_ns = min(last_ns, UNDEF_TIMESTAMP if at_ns is None else at_ns)
         detail = f"no book has the symbol {shown!r} at {format_time(at_ns)}"
-        known = symbols.symbols()
         if name not in known:
             detail += f"; {suggest_symbols(shown, known)}"
-        raise ProblemError(404, "No such book", detail)
+        elif spans := self._history.symbols.spans(name):
+            detail += f"; {describe_spans(shown, spans)}"
+        return ProblemError(404, "No such book", detail)
 
     # ------------------------------------------------------------------ parts of answers
 
@@ -323,10 +414,12 @@ class HistoryAnswers:
         (batch,) = self._history.records.read(number, number + 1)
         return self._record(number, batch, 0)
 
-    def _matching(self, key: int, first: int, last: int, matches: Matches) -> Iterator[RecordRow]:
-        """The records of a book that match, of those numbered from `first` to before `last`."""
+    def _matching(
+        self, books: NamedBooks, first: int, last: int, matches: Matches
+    ) -> Iterator[RecordRow]:
+        """The records of a name that match, of those numbered from `first` to before `last`."""
         for batch in self._history.records.read(first, last):
-            found = np.flatnonzero(matches(batch) & (record_keys(batch) == key))
+            found = np.flatnonzero(matches(batch) & books.find_rows(batch))
             for row in found.tolist():
                 yield self._record(first + row, batch, row)
             first += len(batch.action)

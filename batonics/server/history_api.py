@@ -49,6 +49,7 @@ from batonics.server.history_params import (
     parse_publisher,
     parse_time_param,
 )
+from batonics.server.named_books import NamedBooks
 from batonics.server.query_params import PAGE_ROWS, QUERY_DEPTH_MAX, ProblemError, parse_depth
 from batonics.server.service import WebService
 
@@ -222,10 +223,12 @@ class HistoryApi:
             raise ProblemError(422, "Which span?", "at is for order=newest; give from and to")
 
         def answer() -> RecordsPage:
-            key = self._answers.find_key(name, publisher)
             if is_newest:
-                return self._answers.newest_records(key, moment, page, matches)
-            return self._answers.records(key, span, page, matches)
+                to_ns = None if moment.at_ns is None else moment.at_ns + 1
+                books = self._answers.find_books(name, publisher, None, to_ns)
+                return self._answers.newest_records(books, moment, page, matches)
+            books = self._answers.find_books(name, publisher, *span)
+            return self._answers.records(books, span, page, matches)
 
         return await self._run(request, SCAN_UNITS, answer)
 
@@ -241,19 +244,19 @@ class HistoryApi:
         self,
         request: web.Request,
         params: Params,
-        search: Callable[[int, Moment, Matches], RecordRow | None],
-        search_marks: Callable[[int, Moment, str], RecordRow | None],
+        search: Callable[[NamedBooks, Moment, Matches], RecordRow | None],
+        search_marks: Callable[[NamedBooks, Moment, str], RecordRow | None],
     ) -> RecordRow:
         name, publisher = params["symbol"], parse_publisher(params)
         kind = parse_choice(params, "kind", _STEP_KINDS, "trade")
         moment = parse_moment(params, "from")
 
         def answer() -> RecordRow:
-            key = self._answers.find_key(name, publisher)
+            books = self._answers.find_books(name, publisher, None, None)
             if kind in MARK_KINDS:
-                found = search_marks(key, moment, kind)
+                found = search_marks(books, moment, kind)
             else:
-                found = search(key, moment, _KINDS[kind])
+                found = search(books, moment, _KINDS[kind])
             if found is None:
                 raise ProblemError(404, "None", f"no {kind} of this book is on that side of it")
             return found

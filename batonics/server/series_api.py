@@ -53,7 +53,9 @@ TAnswer = TypeVar("TAnswer")
 
 BARS_UNITS, COVERAGE_UNITS = 40.0, 10.0
 """Units (`request_rate`) of bars, and of coverage apart from the segments to fold for it."""
-_SYMBOL = text_parameter("symbol", "The symbol of the book at the end of the data, or its id")
+_SYMBOL = text_parameter(
+    "symbol", "The symbol of the book throughout the span, or its instrument id"
+)
 _PUBLISHER = number_parameter("publisher", "The publisher id of the book", 0, 2**16 - 1)
 _EVERY = Parameter(
     "every",
@@ -123,7 +125,7 @@ class SeriesApi:
         cursor, limit = parse_cursor(params), parse_count(params, "limit", PAGE_ROWS, PAGE_ROWS)
 
         def answer() -> BarsPage:
-            key = self._answers.find_key(name, publisher)
+            key = self._answers.find_one_key(name, publisher, *span)
             bars = TradeBars(self._history, key, every_ns)
             page = bars.page(span, cursor, limit, RECORDS_MAX)
             if page is None:
@@ -145,7 +147,9 @@ class SeriesApi:
         if int(bounds[-1]) > RECORDS_MAX:
             detail = f"the files have {bounds[-1]:,} records, at most {RECORDS_MAX:,} are folded"
             raise ProblemError(422, "Too much data", detail)
-        key = await self._run(request, 0.0, lambda: self._answers.find_key(name, publisher))
+        key = await self._run(
+            request, 0.0, lambda: self._answers.find_one_key(name, publisher, None, None)
+        )
         numbers = range(len(bounds) - 1)
         units = COVERAGE_UNITS + SEGMENT_UNITS * self._segments.missing(numbers, key)
 

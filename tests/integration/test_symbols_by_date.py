@@ -6,6 +6,7 @@ The rule: what is expected is found by a plain search through the dates of the f
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
 
@@ -26,10 +27,11 @@ from batonics.codec.metadata import (
 from batonics.gateway.replay_files import ReplayFiles
 from batonics.gateway.schema_records import SessionRequest, record_pieces
 from batonics.model.mbo import MBO_DTYPE, Action, Flag, Side
-from batonics.model.times import NS_PER_DAY, format_time
+from batonics.model.times import NS_PER_DAY, format_time, time_ns
 from tests.support.command import error_line, run_in_process
 from tests.support.dbn_files import DAY, DAY_NS, encode, record
 from tests.support.reference_books import Record
+from tests.support.serve import Server, serving
 
 MAPPINGS: dict[str, list[tuple[int, int, int]]] = {
     # first day, day after the last, instrument id
@@ -421,6 +423,32 @@ def test_nothing_is_said_of_a_book_while_its_name_is_another_instrument(
     assert status == ("synced" if has_clear else "cold")
 
 
+@pytest.mark.filterwarnings("ignore:uncovered", "ignore:renamed", "ignore:cold")
+def test_a_book_that_has_not_returned_yet_is_marked(rolled_back: tuple[Path, bool]) -> None:
+    path, has_clear = rolled_back
+    before = DAY_NS + 2 * NS_PER_DAY - 1  # the name is of 4
+    for at in (before, before + 1):  # and of 3 again, of which the next record is later or an R
+        books = batonics.reconstruct(path, symbols=["X.v.0"], at=at)
+        marked = books.summary().filter(pl.col("warnings").list.contains("renamed"))
+        if at == before or 3 in marked["instrument_id"]:
+            assert 3 in marked["instrument_id"]
+        else:  # the R at that very time
+            assert books.summary().filter(instrument_id=3)["events"].to_list() == [6]
+            assert has_clear
+
+
+def test_daily_files_say_so_too(tmp_path: Path) -> None:
+    paths = []
+    for number, instrument_id in enumerate((3, 4, 3)):
+        path = tmp_path / f"{number}.dbn"
+        span = DatedSymbol(date_of(number), date_of(number + 1), str(instrument_id))
+        header = encode_metadata(Metadata(mappings=(SymbolMapping("X.v.0", (span,)),)))
+        path.write_bytes(header + encode(day_of(number, instrument_id)))
+        paths.append(path)
+    with pytest.warns(batonics.DataWarning, match=BACK_WARNING):
+        batonics.scan_mbo(paths).mbo.depth(1, every="6h").collect()  # type: ignore[attr-defined]
+
+
 def test_no_state_lasts_while_its_name_is_another_instrument(
     rolled_back: tuple[Path, bool],
 ) -> None:
@@ -441,3 +469,62 @@ def test_a_fill_over_the_time_says_so(rolled_back: tuple[Path, bool]) -> None:
     done = run_in_process("fill", path, *order, "--symbols", "X.v.0", "--json")
     report = orjson.loads(done.out)
     assert "uncovered" in report["warnings"]
+
+
+@pytest.fixture(scope="module")
+def server(path: Path, rows: list[Record]) -> Iterator[Server]:
+    assert rows
+    with serving(path) as server:
+        yield server
+
+
+def served_ids(server: Server, query: str) -> list[tuple[int, int]]:
+    """Instrument and order of the records of an answer."""
+    found, cursor = [], ""
+    while True:
+        page = server.get(f"/v1/{query}&limit=7{cursor}").document
+        found += [(one["instrument_id"], int(one["order_id"])) for one in page["records"]]
+        if page["next"] is None:
+            return found
+        cursor = f"&cursor={page['next']}"
+
+
+@pytest.mark.parametrize("name", [*MAPPINGS, "1", "6"])
+def test_served_records_belong_to_a_name_at_their_own_time(
+    server: Server, rows: list[Record], name: str
+) -> None:
+    mine = [row for row in rows if belongs(row, name)]
+    expected = [(row.instrument_id, row.order_id) for row in mine]
+    assert served_ids(server, f"records?symbol={name}") == expected
+    assert served_ids(server, f"records?symbol={name}&order=newest") == expected[::-1]
+    trades = [row for row in mine if row.action == Action.TRADE]
+    seen, moment = [], DAY_NS
+    while True:  # from trade to trade
+        found = server.get(f"/v1/next?symbol={name}&kind=trade&from={format_time(moment)}")
+        if found.status == 404:
+            break
+        moment = time_ns(found.document["ts_recv"])
+        seen.append((found.document["instrument_id"], moment))
+    assert seen == [(row.instrument_id, row.ts_recv) for row in trades]
+    if trades:
+        late = f"from={format_time(DAY_NS + (DAYS + 1) * NS_PER_DAY)}"
+        last = server.get(f"/v1/previous?symbol={name}&kind=trade&{late}").document
+        assert time_ns(last["ts_recv"]) == trades[-1].ts_recv
+
+
+@pytest.mark.parametrize("path_of", ["bars/{}?every=1d", "heatmap/{}?columns=10", "coverage/{}?"])
+def test_what_is_served_of_one_book_is_refused_over_a_roll(server: Server, path_of: str) -> None:
+    for name in ("AAA", "BBB", "CL.c.0", "CL.c.1", "NG.v.0"):
+        refused = server.get(f"/v1/{path_of.format(name)}")
+        assert refused.status in (404, 422)
+        assert f"{name} is instrument" in refused.document["detail"]
+    assert server.get(f"/v1/{path_of.format('NG.c.0')}").status == 200
+    if "coverage" in path_of:
+        return
+    second = f"&from={format_time(DAY_NS + NS_PER_DAY + 1)}"
+    first = f"&to={format_time(DAY_NS + NS_PER_DAY // 2)}"
+    for name, span, instrument_id in (("BBB", second, 1), ("CL.c.0", second, 4), ("AAA", first, 1)):
+        answer = server.get(f"/v1/{path_of.format(name)}{span}")
+        assert answer.status == 200, answer.document
+        if "heatmap" in path_of:
+            assert answer.document["instrument_id"] == instrument_id

@@ -53,8 +53,8 @@ from batonics.frames.orders.fill_result import FillResult, fills_frame
 from batonics.frames.scan.book_changes import opens_book
 from batonics.frames.scan.folding import FOLD_ROWS
 from batonics.frames.scan.mbo_scan import StreamFacts, batches_of, facts_of
-from batonics.frames.scan.returns import is_absent
 from batonics.frames.scan.trading_statuses import TradingStatuses
+from batonics.model.absences import is_absent
 from batonics.model.answers import AnswerWarning, DataSpan, book_warnings
 from batonics.model.arguments import check_arguments
 from batonics.model.book_changes import TradingStatus

@@ -29,7 +29,8 @@ class ReturnCutter:
     """
 
     def __init__(self) -> None:
-        self._left = set[Absence]()  # before which the instrument had records
+        self._known = set[Absence]()
+        self._left = set[Absence]()  # before which the instrument had records, or may have had
         self._returned = set[Absence]()
 
     def cut(
@@ -59,6 +60,11 @@ class ReturnCutter:
         self, batch: MboBatch, times: NDArray[np.uint64], absence: Absence
     ) -> int | None:
         """The first row behind an absence of an instrument that had records before it."""
+        if absence not in self._known:
+            self._known.add(absence)
+            if int(times.min()) >= absence.start_ns:
+                # It is known too late to look, as that of daily files is.
+                self._left.add(absence)
         if absence not in self._left and int(times.min()) < absence.start_ns:
             is_own = batch.instrument_id == absence.instrument_id
             if (is_own & (times < absence.start_ns)).any():
@@ -82,14 +88,6 @@ def are_absent(
         touches = (first_ns < one.end_ns) & (last_ns >= one.start_ns)
         found |= touches & (instrument_id == one.instrument_id)
     return found
-
-
-def is_absent(absences: Absences, instrument_id: int, first_ns: int, last_ns: int | None) -> bool:
-    """Whether a time from `first_ns` to `last_ns` is in an absence; None: there is no such time."""
-    return last_ns is not None and any(
-        first_ns < one.end_ns and last_ns >= one.start_ns
-        for one in absences.intervals_of(instrument_id)
-    )
 
 
 def _describe(absence: Absence) -> str:
