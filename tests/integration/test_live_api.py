@@ -197,11 +197,11 @@ def test_an_order_has_its_life_and_its_place(live: Server) -> None:
 def test_channels_follow_the_feed(sample: bytes) -> None:
     """The client verifies each checksum; at the end its books are those of the API."""
     head = head_bytes(sample)
-    start = head + 40_000 * MBO_DTYPE.itemsize
+    start = head + 95_000 * MBO_DTYPE.itemsize
     going, hold = Event(), Event()
     connections = [
         ServedConnection(sample[:start], pause=going),
-        # The same connection, as far as the feed is concerned: it repeats what is known.
+        # It repeats what is known.
         ServedConnection(sample, pause=hold, chunk=20_000),
     ]
 
@@ -246,13 +246,13 @@ def test_channels_follow_the_feed(sample: bytes) -> None:
 
     try:
         with LiveFeed(connections) as feed, streaming(feed) as server:
-            wait_until(lambda: has_records(server, 40_000), "the first records")
+            wait_until(lambda: has_records(server, 95_000), "the first records")
             asyncio.run(follow(server))
             is_trade = records["action"] == ACTION_TRADE
             is_trade &= np.isin(records["instrument_id"], INSTRUMENTS)
-            assert counts["trades update"] == is_trade[40_000:].sum()
-            assert counts["l3 update"] > 10_000
-            assert counts["bbo update"] > 10
+            assert counts["trades update"] == is_trade[95_000:].sum()
+            assert counts["l3 update"] > 1_000
+            assert counts["bbo update"] > 2
             hold.set()
     finally:
         hold.set()
