@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -72,7 +73,7 @@ REPORT_SCHEMA = "batonics.verify/1"
 
 WHOLE_RECORDS_MIN = 1 << 19
 """Records between two comparisons of everything, at least."""
-WHOLE_RECORDS_RATIO = 4
+WHOLE_RECORDS_RATIO = 16
 """Records between two comparisons of everything, at least, by the orders and levels that live."""
 
 WINDOW_DEFAULT = WindowLength(100_000, events=False)
@@ -179,23 +180,31 @@ class Verification:
 
     def run(self) -> dict[str, Any]:
         """Read the whole input and return the report, as JSON has it."""
-        for piece in fold_pieces(self._batches(), bbo=True, deltas=True, engine=self.engine):
-            self._queues.fold(piece.batch, piece.deltas, self.engine)
-            self._reference.add(piece.batch)
-            self._tallies.add(piece)
+        with (
+            ThreadPoolExecutor(1, "batonics-witness") as thread,
+            closing(self._batches(thread)) as batches,
+        ):
+            for piece in fold_pieces(batches, bbo=True, deltas=True, engine=self.engine):
+                self._queues.fold(piece.batch, piece.deltas, self.engine)
+                self._tallies.add(piece)
         if self._windows.is_open(self._tallies.records):
             self._check_all(self._windows.close(self._tallies.records), np.empty(0, np.int64))
         return self._report()
 
-    def _batches(self) -> Iterator[MboBatch]:
-        """The batches, cut at the ends of windows."""
+    def _batches(self, thread: ThreadPoolExecutor) -> Generator[MboBatch, None, None]:
+        """The batches, cut at the ends of windows.
+
+        The thread applies each of them to the reference while the caller folds it.
+        """
         for batch in self.stream.batches():
             self._selection.check()
             for rows in self._windows.cut(self._selection.rows(batch)):
                 # The last window of the input ends with the comparison of everything.
                 if self._is_window_over and len(rows.action):
                     self._check_window()
+                applied = thread.submit(self._reference.add, rows)
                 yield rows
+                applied.result()
                 self._is_window_over = self._windows.ends_at(self._tallies.records)
             if self.progress is not None:
                 self.progress(self.stream)
