@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
 from os import PathLike
+from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
@@ -53,6 +54,8 @@ from batonics.sources.inputs import Paths, find_inputs
 from batonics.sources.stream import MboStream
 
 DEFAULT_SCHEMAS = LakeSettings().schemas
+ROOM_SHARE = 0.5
+"""Share of the room that further sources need by the size of the first one: they may be smaller."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,7 @@ class LakeLoad:
         self.progress: LoadProgress = BatchProgress()
         if request.one_stream:  # the same source, in whatever order its files are given
             request = replace(request, paths=order_paths(request.paths, request.options))
-        self._request = request
+        self._request, self._has_checked_room = request, False
         self.clamped_rows = Counter[str]()
         for path in request.paths:
             MboStream((path,)).close()  # raises before anything is done if it cannot be opened
@@ -304,6 +307,9 @@ class LakeLoad:
             ]
             if not request.options.in_this_order:  # before anything enters the lake
                 store.catalog.read(check_overlap(source, schemas, spans))
+            if not self._has_checked_room:  # before anything of the other sources is derived
+                self._has_checked_room = True
+                self._check_room(store, paths, sum(part.bytes for _, part in files))
             self.progress.begin_step("publishing")
             staging.publish([(path, part.path) for path, part in files])
             transaction = commit_load(
@@ -316,6 +322,29 @@ class LakeLoad:
                 may_overlap=request.options.in_this_order,
             )
             return loaded if store.catalog.commit(transaction) else []
+
+    def _check_room(self, store: Store, paths: tuple[str, ...], size: int) -> None:
+        """Refuse a load of many sources that cannot fit on the disk, by the size of the first.
+
+        Args:
+            store: the lake.
+            paths: the files of the first source that is loaded.
+            size: the size of its parts.
+        """
+        sources = self._request.sources
+        at = sources.index(paths)
+        form = Path(paths[0]).suffix
+        waiting = [
+            bytes_of
+            for others, bytes_of in zip(sources[at + 1 :], self.source_bytes[at + 1 :], strict=True)
+            if Path(others[0]).suffix == form
+            and not store.catalog.read(
+                catalog.may_have_source(source_name(others), source_stat(others))
+            )
+        ]
+        if waiting and not self._request.selection.is_bounded:
+            needed = size / max(self.source_bytes[at], 1) * sum(waiting) * ROOM_SHARE
+            store.check_room(int(needed), f"the parts of {len(waiting):,} more files")
 
     def _find_missing(
         self, store: Store, paths: tuple[str, ...], name: str, stat: str

@@ -34,6 +34,7 @@ from batonics.jobs.shared_items import CancelledError, SharedItems, call_before
 from batonics.jobs.stream_end import StreamEnd
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.lake.coverage import SourceCoverage, make_coverage
+from batonics.lake.disk_room import SortRoom
 from batonics.lake.load_selection import LoadSelection
 from batonics.lake.parts import PartsWriter
 from batonics.lake.spans import BookSpan, SpanRecorder
@@ -180,9 +181,12 @@ class SourceReader:
             self._tracker = BookStatusTracker()
         shared = SharedRecords(self._batches(progress, self._find_end(schemas)), schemas)
         memory_shares = (len(schemas) + 1) // 2
+        room = SortRoom(staging.directory, self._find_share)
 
         def write(schema: Schema) -> PartsWriter:
-            writer = PartsWriter(schema, staging.directory, staging.id, memory_shares=memory_shares)
+            writer = PartsWriter(
+                schema, staging.directory, staging.id, memory_shares=memory_shares, room=room
+            )
             try:
                 with write_in_background(writer.write, FRAMES_QUEUED_MAX) as enqueue:
                     for frame in self._frames(schema, shared):
@@ -204,6 +208,11 @@ class SourceReader:
                 raise
         _raise_first(futures)
         return [future.result() for future in futures]
+
+    def _find_share(self) -> float:
+        """The share of the source that was read; 0: not known."""
+        total = self._stream.bytes_total
+        return self._stream.bytes_read / total if total else 0.0
 
     def _find_end(self, schemas: Sequence[Schema]) -> StreamEnd | None:
         """What finds where the rest of the source has no rows of the selection; None: it has."""

@@ -368,7 +368,7 @@ def test_only_what_was_taken_out_is_forgotten(held: FileCatalog) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "remedy"), [(9, "read it with a newer one"), (1, "load its files anew")]
+    ("version", "remedy"), [(10, "read it with a newer one"), (1, "load its files anew")]
 )
 def test_another_format_is_refused(
     version: int, remedy: str, held: FileCatalog, tmp_path: Path
@@ -376,7 +376,7 @@ def test_another_format_is_refused(
     held.commit(
         lambda connection: connection.execute(f"PRAGMA user_version = {version}").fetchall()
     )
-    said = f"catalog of format {version}, this batonics knows 8: {remedy}"
+    said = f"catalog of format {version}, this batonics knows 9: {remedy}"
     with pytest.raises(LakeError, match=said):
         FileCatalog(tmp_path / "catalog.sqlite")
 
