@@ -60,6 +60,7 @@ from batonics.jobs.verify_kernels import (
     DIFFERING,
     DIFFERING_KEY,
     compare_changes,
+    forget_compared,
 )
 from batonics.model.mbo import MboBatch
 from batonics.reference.books import DerivedBooks
@@ -175,7 +176,6 @@ class Verification:
         self._broken = Counter[str]()
         self._is_window_over = False
         self._whole_at = 0  # records when everything was compared last
-        self._changes = np.zeros(COMPARED_WORDS, np.int64)
         self._last_ns: dict[int, int] = {}  # a late ts_recv of each book by key, for its symbol
 
     def run(self) -> dict[str, Any]:
@@ -201,7 +201,7 @@ class Verification:
             for rows in self._windows.cut(self._selection.rows(batch)):
                 # The last window of the input ends with the comparison of everything.
                 if self._is_window_over and len(rows.action):
-                    self._check_window()
+                    self._check_window(thread)
                 applied = thread.submit(self._reference.add, rows)
                 yield rows
                 applied.result()
@@ -212,12 +212,12 @@ class Verification:
 
     # ------------------------------------------------------------------ checking
 
-    def _check_window(self) -> None:
+    def _check_window(self, thread: ThreadPoolExecutor) -> None:
         """End a window: compare what has changed, or everything if that is due."""
         window = self._windows.close(self._tallies.records)
         pause = max(WHOLE_RECORDS_MIN, WHOLE_RECORDS_RATIO * self._reference.live_nodes)
         is_due = self._reference.has_forgotten or self._tallies.records >= self._whole_at + pause
-        changes = self._compare_changes()
+        changes = self._compare_changes(thread)
         differing = int(changes[DIFFERING])
         if is_due or (differing and not self._differences.is_full):
             # The comparison of everything also describes what differs.
@@ -232,12 +232,22 @@ class Verification:
             row = {"of": "book", **window, **book, "engine": None, "witness": None}
             self._differences.add(differing, iter([row]))
 
-    def _compare_changes(self) -> NDArray[np.int64]:
-        """Compare what has changed, but for books within an event; the words of the kernel."""
+    def _compare_changes(self, thread: ThreadPoolExecutor) -> NDArray[np.int64]:
+        """Compare what has changed, but for books within an event; the words of the kernel.
+
+        The thread compares half of the books.
+        """
+        state, witness = self.engine.state, self._reference.witness
         self._reference.has_forgotten = False
-        self._changes[:] = 0
-        compare_changes(self.engine.state, self._reference.witness, self._changes)
-        return self._changes
+        found, of_thread = np.zeros((2, COMPARED_WORDS), np.int64)
+        half = thread.submit(compare_changes, state, witness, 1, 2, of_thread)
+        compare_changes(state, witness, 0, 2, found)
+        half.result()
+        forget_compared(state, witness)
+        key = (found if found[DIFFERING] else of_thread)[DIFFERING_KEY]
+        found += of_thread
+        found[DIFFERING_KEY] = key
+        return found
 
     def _check_all(self, window: dict[str, int], open_keys: NDArray[np.int64]) -> None:
         """Check the invariants, and compare all books, but for some, with the reference books."""
