@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from batonics.lake.part_search import RowFilter
     from batonics.model.prices import PriceUnit
 
-_FILES_HELP = (
+FILES_HELP = (
     "Files of DBN, CSV, JSON, Parquet, Arrow or NDJSON; directories, batch downloads, zip archives"
     " and patterns of them; s3:// and https:// URLs"
 )
 FilesArgument = Annotated[
-    list[str], typer.Argument(help=f"{_FILES_HELP}; - is standard input.", metavar="FILES...")
+    list[str], typer.Argument(help=f"{FILES_HELP}; - is standard input.", metavar="FILES...")
 ]
 StoredFilesArgument = Annotated[
-    list[str], typer.Argument(help=f"{_FILES_HELP}.", metavar="FILES...")
+    list[str], typer.Argument(help=f"{FILES_HELP}.", metavar="FILES...")
 ]
 SymbolsOption = Annotated[
     str | None,

@@ -9,7 +9,7 @@ import typer
 
 from batonics.cli.option_groups import expand_options, load_settings, read_flags
 from batonics.cli.options import (
-    FilesArgument,
+    FILES_HELP,
     InThisOrderOption,
     LossyOption,
     SalvageOption,
@@ -32,7 +32,13 @@ HTTP_DEFAULT = "127.0.0.1:8080"
 class ReadOptions:
     """Which files, and how they are read."""
 
-    files: FilesArgument
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"{FILES_HELP}; or a lake alone.", metavar="[FILES...]"),
+    ] = None
+    lake: Annotated[
+        str | None, typer.Option("--lake", help="Answer SQL over this lake too: POST /v1/query.")
+    ] = None
     symbols: SymbolsOption = None
     statuses: StatusesOption = None
     session: SessionOption = None
@@ -57,7 +63,7 @@ class PageOptions:
 def command(
     reading: ReadOptions, server: ServerOptions, page: PageOptions, messages: MessageOptions
 ) -> None:
-    """Serve the books of files at any moment, over HTTP.
+    """Serve books of files at any moment, and SQL, over HTTP.
 
     It reads the files once; their records and checkpoints of the books go to a temporary directory
     (TMPDIR), with 65 to 140 bytes for each record. Without --http it listens on 127.0.0.1:8080.
@@ -65,7 +71,7 @@ def command(
     API: GET / lists its paths, and GET /openapi.json describes them. SIGTERM and ^C end it.
     """
     from batonics.cli.progress import read_progress
-    from batonics.jobs.serve import ServeRequest, Serving
+    from batonics.jobs.serve import ServeRequest, Serving, find_lake, serve_lake
     from batonics.server.config import ServerConfig
     from batonics.sinks.logs import configure
     from batonics.sources.input_options import InputOptions
@@ -74,8 +80,9 @@ def command(
     settings = load_settings(read_flags(server, messages))
     configure(as_json=settings.log.json, level="error" if messages.quiet else "info")
     http = settings.server.http or HTTP_DEFAULT
+    files, lake = find_lake(reading.files or (), reading.lake)
     request = ServeRequest(
-        paths=find_inputs(reading.files, verify_manifest=reading.verify_manifest),
+        paths=find_inputs(files, verify_manifest=reading.verify_manifest),
         config=ServerConfig(replace(settings.server, http=http)),
         symbols=split_names(reading.symbols),
         options=InputOptions(
@@ -88,7 +95,11 @@ def command(
         statuses=find_inputs(reading.statuses or ()),
         sessions=parse_session(reading.session),
         opens_browser=page.open,
+        lake=lake,
     )
+    if not request.paths:
+        serve_lake(request)
+        return
     with Serving(request) as serving:
         with read_progress("read", quiet=messages.quiet or bool(settings.log.json)) as progress:
             serving.progress = progress

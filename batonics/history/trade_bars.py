@@ -13,7 +13,7 @@ import polars as pl
 
 from batonics.frames.measures.bars import bars_source
 from batonics.frames.scan.complete_intervals import COMPLETE, CompleteIntervals, RowInterval
-from batonics.frames.scan.mbo_scan import scan_batches
+from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.history.book_history import FileHistory
 from batonics.model.answers import DataSpan
 from batonics.model.mbo import ACTION_TRADE, F_BAD_TS_RECV, MboBatch, take_batch
@@ -76,8 +76,7 @@ class TradeBars:
         facts = self._history.facts
         known = CompleteIntervals(
             RowInterval(every_ns, ends=False),
-            facts.find_doubtful_days(),
-            facts.find_holes,
+            StreamFacts(doubtful_days=facts.find_doubtful_days(), find_holes=facts.find_holes),
             data=DataSpan(records.first_ns, records.last_ns),
         )
         frame = frame.with_columns(known.find(frame, "ts_open").alias(COMPLETE))

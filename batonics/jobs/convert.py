@@ -262,15 +262,17 @@ class Conversion:
         self._end: StreamEnd | None = None
         if request.end_ns is not None and not self._schema.time_depends_on_end:
             self._end = StreamEnd(request.end_ns + (self._schema.interval_ns or 0))
-        self._complete = (
-            None
-            if interval is None
-            else CompleteIntervals(interval, self.stream.doubtful_days, self.stream.coverage.holes)
+        statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
+        facts = StreamFacts(
+            statuses=lambda: statuses,
+            sessions=request.sessions,
+            doubtful_days=self.stream.doubtful_days,
+            find_holes=self.stream.coverage.holes,
+            find_absences=self.selection.absences,
         )
+        self._complete = None if interval is None else CompleteIntervals(interval, facts)
         self._names = FrameSymbols(self.stream.symbols, request.symbols, AliasWarning())
         self._definitions = FrameDefinitions(self.stream.definitions)
-        statuses = read_statuses(request.statuses) if request.statuses else self.stream.statuses
-        facts = StreamFacts(statuses=lambda: statuses, sessions=request.sessions)
         self._extras = RowExtras(_added_names(request), facts)
         for definition in definitions:
             self.stream.definitions.add(definition)
@@ -332,10 +334,10 @@ class Conversion:
                 self.selection.check()
                 if self._is_bounded:
                     self._data = self._data.extend(batch)
-                rows = self.selection.rows(batch)
-                if self.on_batch is not None and len(rows.action):
-                    self.on_batch(rows)
-                yield rows
+                for rows in self.selection.pieces(batch):
+                    if self.on_batch is not None and len(rows.action):
+                        self.on_batch(rows)
+                    yield rows
                 if self.progress is not None:
                     self.progress(self.stream)
                 if self._end is not None and self._end.is_past(batch):

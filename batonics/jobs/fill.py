@@ -85,6 +85,7 @@ class FillSimulation:
             sessions=request.sessions,
             doubtful_days=self.stream.doubtful_days,
             find_holes=self.stream.coverage.holes,
+            find_absences=lambda: self._selection.absences(),  # noqa: PLW0108 - made below
         )
         self.progress: ReadProgress | None = None
         names = [request.symbol] if request.symbol is not None else []
@@ -123,11 +124,12 @@ class FillSimulation:
                 self.progress(self.stream)
         self._selection.check(ended=True)
 
-    def _select_book(self, batch: MboBatch) -> MboBatch:
-        rows = self._selection.rows(batch)
-        if self.request.publisher_id is None:
-            return rows
-        return take_batch(rows, rows.publisher_id == self.request.publisher_id)
+    def _select_book(self, batch: MboBatch) -> Iterator[MboBatch]:
+        for rows in self._selection.pieces(batch):
+            if self.request.publisher_id is None:
+                yield rows
+            else:
+                yield take_batch(rows, rows.publisher_id == self.request.publisher_id)
 
 
 def _check_tick(result: FillResult, definition: Definition) -> tuple[AnswerWarning, ...]:

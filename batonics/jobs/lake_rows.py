@@ -149,6 +149,7 @@ class SourceReader:
             sessions=sessions,
             doubtful_days=self._stream.doubtful_days,
             find_holes=self._stream.coverage.holes,
+            find_absences=self._selection.absences,
         )
 
     def find_spans(self) -> list[BookSpan]:
@@ -226,12 +227,12 @@ class SourceReader:
         with closing(self._stream.batches()) as batches:
             for batch in batches:
                 self._symbols.check()
-                rows = self._symbols.rows(batch)
-                self._start.note(rows)
-                self._spans.add(rows)
-                if self._tracker is not None:
-                    self._tracker.note(rows)
-                yield rows
+                for rows in self._symbols.pieces(batch):
+                    self._start.note(rows)
+                    self._spans.add(rows)
+                    if self._tracker is not None:
+                        self._tracker.note(rows)
+                    yield rows
                 progress.update(self._stream)
                 if end is not None and end.is_past(batch):
                     break
@@ -308,11 +309,7 @@ class LakeStates:
         names = list(LAKE_STATE_SCHEMA) if schema.has_quotes else []
         self._extras = RowExtras(names, facts, tracker) if names else None
         interval = schema.row_interval
-        self._complete = (
-            None
-            if interval is None
-            else CompleteIntervals(interval, facts.doubtful_days, facts.find_holes)
-        )
+        self._complete = None if interval is None else CompleteIntervals(interval, facts)
         self._ends_interval = schema.time_is_interval_end
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:

@@ -40,6 +40,7 @@ from batonics.sources.stream import MboStream
 
 if TYPE_CHECKING:
     from batonics.frames.depth.books import Books
+    from batonics.frames.scan.mbo_scan import StreamFacts
     from batonics.frames.scan.sessions import SessionCalendar
 
 CHECKPOINT_RECORDS = 50_000_000
@@ -171,8 +172,7 @@ def _run(
             every=snapshots.every,
             depth=snapshots.depth,
             prices=snapshots.prices,
-            doubtful_days=run.stream.doubtful_days,
-            find_holes=run.stream.coverage.holes,
+            facts=run.facts(),
         )
     return run
 
@@ -237,6 +237,16 @@ class Reconstruction:
         seen = ((key[1], min(ts_recv, UNDEF_TIMESTAMP - 1)) for key, ts_recv in books)
         warn_of_aliases(self.symbols, seen)
 
+    def facts(self) -> StreamFacts:
+        """What the stream knows of which times it has records for."""
+        from batonics.frames.scan.mbo_scan import StreamFacts
+
+        return StreamFacts(
+            doubtful_days=self.stream.doubtful_days,
+            find_holes=self.stream.coverage.holes,
+            find_absences=self._selection.absences,
+        )
+
     def run(self) -> None:
         """Fold the whole input."""
         for batch in self.batches():
@@ -252,7 +262,8 @@ class Reconstruction:
             first = min(rows, max(0, self._saved_rows - seen_rows))
             seen_rows += rows
             if first:
-                self._selection.rows(slice_batch(batch, 0, first))
+                for _ in self._selection.pieces(slice_batch(batch, 0, first)):
+                    pass
             if first < rows:
                 yield from self._select_rows(slice_batch(batch, first, rows))
                 self._save(seen_rows)
@@ -266,9 +277,9 @@ class Reconstruction:
             self.engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, self._until.late_keys)
         self._selection.check(ended=True)
 
-    def _select_rows(self, batch: MboBatch) -> list[MboBatch]:
-        rows = self._selection.rows(batch)
-        return [rows] if self._until is None else self._until.take(rows)
+    def _select_rows(self, batch: MboBatch) -> Iterator[MboBatch]:
+        for rows in self._selection.pieces(batch):
+            yield from [rows] if self._until is None else self._until.take(rows)
 
     # ------------------------------------------------------------------ checkpoints
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -11,9 +11,12 @@ from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.history.book_history import FileHistory, HistoryFacts
 from batonics.jobs.progress import ReadProgress
 from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.lake.catalog import CATALOG_FILE
+from batonics.lake.lake import Lake
+from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch
 from batonics.server.config import ServerConfig
-from batonics.server.history_server import open_history_listener, serve_history
+from batonics.server.history_server import Served, open_history_listener, serve_history
 from batonics.settings.loader import current
 from batonics.sinks.temporary import temporary_directory
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
@@ -28,13 +31,14 @@ class ServeRequest(NamedTuple):
     """What is served.
 
     Attributes:
-        paths: paths of the files; `-` is standard input.
+        paths: paths of the files; `-` is standard input. Empty: a lake alone.
         config: the server; its settings have an address.
         symbols: symbols or instrument ids; empty: all.
         options: how the files are read.
         statuses: files of trading statuses; empty: those of the files.
         sessions: the sessions of the market; None: not known.
         opens_browser: whether a browser is started with the page.
+        lake: the root of a lake that answers SQL; None: there is none.
     """
 
     paths: tuple[str, ...]
@@ -44,6 +48,7 @@ class ServeRequest(NamedTuple):
     statuses: tuple[str, ...] = ()
     sessions: SessionCalendar | None = None
     opens_browser: bool = False
+    lake: str | None = None
 
 
 class Serving:
@@ -58,12 +63,13 @@ class Serving:
 
     Raises:
         UsageError: the address must not be served. OutputError: it cannot be had.
-        InputError: a file cannot be opened.
+        InputError: a file cannot be opened. LakeError: there is no lake.
     """
 
     def __init__(self, request: ServeRequest) -> None:
         self._request = request
         self.progress: ReadProgress | None = None
+        self._lake = None if request.lake is None else Lake(request.lake)
         with ExitStack() as stack:
             self._config, listener = open_history_listener(request.config)
             self._listener = stack.enter_context(listener)
@@ -102,12 +108,41 @@ class Serving:
     def serve(self) -> None:
         """Serve until a signal."""
         opens_browser = self._request.opens_browser
-        serve_history(self._config, self._listener, self._history, opens_browser=opens_browser)
+        served = Served(self._history, self._lake)
+        serve_history(self._config, self._listener, served, opens_browser=opens_browser)
 
     def _batches(self) -> Iterator[MboBatch]:
         for batch in self.stream.batches():
             self._selection.check()
-            yield self._selection.rows(batch)
+            yield from self._selection.pieces(batch)
             if self.progress is not None:
                 self.progress(self.stream)
         self._selection.check(ended=True)
+
+
+def serve_lake(request: ServeRequest) -> None:
+    """Serve a lake alone, until a signal.
+
+    Raises:
+        UsageError, OutputError: as for `Serving`. LakeError: there is no lake.
+    """
+    lake = Lake(request.lake or "")
+    config, listener = open_history_listener(request.config)
+    with listener:
+        serve_history(config, listener, Served(None, lake), opens_browser=request.opens_browser)
+
+
+def find_lake(files: Sequence[str], lake: str | None) -> tuple[tuple[str, ...], str | None]:
+    """The files to serve and the lake: a directory with a catalog among the files is one.
+
+    Raises:
+        UsageError: there is neither, or there are two lakes.
+    """
+    lakes = [path for path in files if Path(path, CATALOG_FILE).exists()]
+    rest = tuple(path for path in files if path not in lakes)
+    lakes += [] if lake is None else [lake]
+    if len(lakes) > 1:
+        raise UsageError(f"{len(lakes)} lakes, {', '.join(lakes)}: give one")
+    if not rest and not lakes:
+        raise UsageError("give files, or a lake: batonics serve FILES [--lake LAKE]")
+    return rest, lakes[0] if lakes else None

@@ -6,7 +6,7 @@ name says the format. Times are exact: Parquet has nanoseconds, NDJSON nine deci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import polars as pl
@@ -23,9 +23,8 @@ from batonics.frames.scan.complete_intervals import (
     RowInterval,
 )
 from batonics.frames.scan.folding import fold_pieces
+from batonics.frames.scan.mbo_scan import StreamFacts
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.model.coverage import Holes
-from batonics.model.day_conditions import DoubtfulDays
 from batonics.model.errors import UsageError
 from batonics.model.mbo import MboBatch
 from batonics.model.prices import PriceUnit
@@ -59,8 +58,7 @@ def write_snapshots(  # noqa: PLR0913 - options, by keyword
     every: str,
     depth: int,
     prices: PriceUnit = "fixed",
-    doubtful_days: DoubtfulDays = (),
-    find_holes: Callable[[], Holes] = tuple,
+    facts: StreamFacts,
 ) -> None:
     """Fold batches and write a snapshot for each window.
 
@@ -73,13 +71,12 @@ def write_snapshots(  # noqa: PLR0913 - options, by keyword
         every: the windows: `event`, a count of events, or a duration.
         depth: the number of levels of each side.
         prices: the unit of prices.
-        doubtful_days: the days that the vendor does not vouch for.
-        find_holes: returns the times so far that no file covers.
+        facts: what the stream knows.
     """
     windows, schema, complete = _windows(every), depth_schema(depth), None
     if isinstance(windows, TimeWindows):
         interval = RowInterval(windows.length_ns, ends=True)
-        complete = CompleteIntervals(interval, doubtful_days, find_holes)
+        complete = CompleteIntervals(interval, facts)
         batches = complete.watch(batches)
         schema = pl.Schema({**schema, **COMPLETE_SCHEMA})
     pieces = fold_pieces(batches, deltas=True, engine=engine)

@@ -1,7 +1,8 @@
 """Selects the records of symbols or instrument ids.
 
 The rule here: a record belongs to a symbol if the symbol holds for its instrument at the record's
-own time (rule 2). A book of a symbol has the records of the symbol's dates only. A symbol that the
+own time (rule 2). A book of a symbol has the records of the symbol's dates only. Behind a time for
+which there are none (`model/absences.py`) all books begin anew, as on a new day. A symbol that the
 input does not have is an error as soon as the input shows it. A symbol that it has, but no record
 of, is a DataWarning at the end.
 """
@@ -9,12 +10,14 @@ of, is a DataWarning at the end.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batonics.frames.scan.book_changes import SeenKeys
+from batonics.frames.scan.returns import ReturnCutter
+from batonics.model.absences import AbsenceFinder, Absences
 from batonics.model.errors import DataWarning, UsageError
 from batonics.model.mbo import MboBatch, take_batch
 from batonics.model.record_times import RecordTimes
@@ -69,6 +72,8 @@ class SymbolSelection:
         self._known = self._checked = self._selected_of = -1  # intervals of the stream
         self._seen, self._seen_ids = SeenKeys(), set[int]()
         self._unseen = list(dict.fromkeys(self.names))  # names of which no row has come
+        self._finder = AbsenceFinder(self.names)
+        self._returns = ReturnCutter()
 
     @property
     def symbols(self) -> SymbolMap:
@@ -81,16 +86,28 @@ class SymbolSelection:
             self._selected = known.select(self.names)
         return self._selected
 
-    def rows(self, batch: MboBatch) -> MboBatch:
-        """The selected rows: the batch itself if it has no other rows, else copies."""
-        if not self.names:
-            return batch
-        times = self._times.find_times(batch.ts_recv, batch.flags)
-        selected = self.find_rows(batch.instrument_id, times)
-        rows = batch if selected.all() else take_batch(batch, selected)
-        if self._unseen:
-            self._note_seen(rows)
-        return rows
+    def absences(self) -> Absences:
+        """The times so far for which records of an instrument are missing."""
+        return self._finder.find(self._stream.symbols)
+
+    def pieces(self, batch: MboBatch) -> Iterator[MboBatch]:
+        """The selected rows: the batch itself if it has no other rows, else copies.
+
+        They are in one piece, unless books of an instrument return in them: a `DayStart` begins
+        with the first row of one.
+        """
+        absences = self.absences()
+        if not self.names and not len(absences):
+            yield batch
+            return
+        rows, times = batch, self._times.find_times(batch.ts_recv, batch.flags)
+        if self.names:
+            selected = self.find_rows(batch.instrument_id, times)
+            if not selected.all():
+                rows, times = take_batch(batch, selected), times[selected]
+            if self._unseen:
+                self._note_seen(rows)
+        yield from self._returns.cut(rows, times, absences)
 
     def _note_seen(self, rows: MboBatch) -> None:
         new = self._seen.find_new(rows.instrument_id.astype(np.int64))

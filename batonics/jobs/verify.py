@@ -198,14 +198,15 @@ class Verification:
         """
         for batch in self.stream.batches():
             self._selection.check()
-            for rows in self._windows.cut(self._selection.rows(batch)):
-                # The last window of the input ends with the comparison of everything.
-                if self._is_window_over and len(rows.action):
-                    self._check_window(thread)
-                applied = thread.submit(self._reference.add, rows)
-                yield rows
-                applied.result()
-                self._is_window_over = self._windows.ends_at(self._tallies.records)
+            for piece in self._selection.pieces(batch):
+                for rows in self._windows.cut(piece):
+                    # The last window of the input ends with the comparison of everything.
+                    if self._is_window_over and len(rows.action):
+                        self._check_window(thread)
+                    applied = thread.submit(self._reference.add, rows)
+                    yield rows
+                    applied.result()
+                    self._is_window_over = self._windows.ends_at(self._tallies.records)
             if self.progress is not None:
                 self.progress(self.stream)
         self._selection.check(ended=True)

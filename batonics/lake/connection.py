@@ -50,6 +50,23 @@ class FileAccess(NamedTuple):
     trusted: bool = False
 
 
+class QueryLimits(NamedTuple):
+    """What a query may take of the machine; it has no temporary files.
+
+    Attributes:
+        memory_bytes: the memory of DuckDB's buffers. Texts and lists of a query may exceed it, so a
+            process needs a limit of its own.
+        threads: the threads that run it.
+    """
+
+    memory_bytes: int
+    threads: int
+
+    def settings(self) -> list[str]:
+        """The limits as settings of `connect_duckdb`."""
+        return [f"memory_limit = '{self.memory_bytes}B'", f"threads = {self.threads}"]
+
+
 NO_FILES = FileAccess()
 """No file can be opened."""
 

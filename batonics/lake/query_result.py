@@ -101,6 +101,22 @@ class QueryResult:
         """All rows in one frame."""
         return pl.concat([pl.DataFrame(schema=self.columns), *self.frames()])
 
+    def head(self, rows_max: int) -> tuple[pl.DataFrame, bool]:
+        """The first rows in one frame, and whether there are more. The query then ends.
+
+        Raises:
+            UsageError, LakeError: as for `frames`.
+        """
+        found, rows = [pl.DataFrame(schema=self.columns)], 0
+        for frame in self.frames():
+            found.append(frame.head(rows_max - rows))
+            rows += len(frame)
+            if rows > rows_max:
+                self._check()
+                self.note = join_notes(self.note, self._sessions.note())
+                return pl.concat(found), True
+        return pl.concat(found), False
+
     def _to_frame(self, table: pa.Table) -> pl.DataFrame:
         frame = pl.DataFrame(table)
         types = ((name, dtype, _text_type(dtype)) for name, dtype in frame.schema.items())

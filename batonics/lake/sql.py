@@ -39,6 +39,7 @@ from batonics.frames.schemas.table import find_schema
 from batonics.lake.catalog_tree import read_schemas
 from batonics.lake.connection import (
     FileAccess,
+    QueryLimits,
     binding_connection,
     connect_duckdb,
     sql_errors,
@@ -118,12 +119,13 @@ class LakeDatabase:
         row_filter: the views have only these rows.
         include: what `is_open` of the views counts as open too (`views.py`).
         trusted: queries may read any file and URL.
+        limits: what a query may take of the machine; None: all of it, and temporary files.
 
     Attributes:
         files_read: how many parts the last query was given.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, by keyword
         self,
         store: Store,
         verifier: Verifier,
@@ -131,9 +133,10 @@ class LakeDatabase:
         include: Collection[str] = (),
         *,
         trusted: bool = False,
+        limits: QueryLimits | None = None,
     ) -> None:
         check_include(include)
-        self._include, self._trusted = include, trusted
+        self._include, self._trusted, self._limits = include, trusted, limits
         self.files_read = 0
         self._store, self._verifier, self._row_filter = store, verifier, row_filter
         self._files = ViewFiles(store, row_filter, trusted=trusted)
@@ -241,7 +244,9 @@ class LakeDatabase:
         symbols = files.symbols(chosen) if _ASOF.search(without_tokens(sql)) else []
         groups = {schema: files.groups(chosen, schema) for schema in chosen.parts}
         paths = [path for found in groups.values() for group in found for path in group.paths]
-        connection = connect_duckdb(FileAccess(paths, files.spill_directory, self._trusted))
+        spill = files.spill_directory if self._limits is None else None
+        settings = [] if self._limits is None else self._limits.settings()
+        connection = connect_duckdb(FileAccess(paths, spill, self._trusted), settings)
         for schema, found in groups.items():
             statement = view_statement(
                 find_schema(schema),
@@ -280,13 +285,14 @@ class LakeDatabase:
 
 
 @contextmanager
-def open_lake_database(
+def open_lake_database(  # noqa: PLR0913 - settings, by keyword
     root: str,
     row_filter: RowFilter = NO_FILTER,
     lake_name: str = "",
     include: Collection[str] = (),
     *,
     trusted: bool = False,
+    limits: QueryLimits | None = None,
 ) -> Iterator[LakeDatabase]:
     """A database over a lake, until the block ends.
 
@@ -296,6 +302,7 @@ def open_lake_database(
         lake_name: name of the lake for messages; empty: its root.
         include: what `is_open` of the views counts as open too (`views.py`).
         trusted: queries may read any file and URL.
+        limits: what a query may take of the machine; None: all of it, and temporary files.
 
     Raises:
         UsageError: the lake has none of these symbols, or no rows at these times. LakeError: there
@@ -303,7 +310,7 @@ def open_lake_database(
     """
     store = open_store(root)
     check_row_filter(store, row_filter, lake_name)
-    database = LakeDatabase(store, Verifier(), row_filter, include, trusted=trusted)
+    database = LakeDatabase(store, Verifier(), row_filter, include, trusted=trusted, limits=limits)
     with closing(database):
         yield database
 

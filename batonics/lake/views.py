@@ -145,18 +145,22 @@ def empty_table_statement(schema: Schema, prices: PriceUnit = "fixed") -> str:
         schema: the schema.
         prices: the unit of the view's prices.
     """
+    columns = ", ".join(f'"{name}" {kind}' for name, kind in view_columns(schema, prices).items())
+    return f'CREATE OR REPLACE TEMP TABLE "{view_name(schema.name)}" ({columns})'
+
+
+def view_columns(schema: Schema, prices: PriceUnit = "fixed") -> dict[str, str]:
+    """The names and the types in DuckDB of the columns of a schema's view, in their order."""
     price_columns = find_price_columns(schema.columns)
-    columns = [
-        f'"{name}" {_PRICE_TYPES[prices]}'
+    columns = {
+        name: _PRICE_TYPES[prices]
         if name in price_columns
-        else f'"{name}" {_sql_type(dtype).replace("TIMESTAMPTZ", "TIMESTAMP")}'
+        else _sql_type(dtype).replace("TIMESTAMPTZ", "TIMESTAMP")
         for name, dtype in schema.lake_columns.items()
-    ]
+    }
     if schema.has_quotes:
-        columns.append("is_open BOOLEAN")
-    columns += ["date DATE", "symbol VARCHAR"]
-    name = view_name(schema.name)
-    return f'CREATE OR REPLACE TEMP TABLE "{name}" ({", ".join(columns)})'
+        columns["is_open"] = "BOOLEAN"
+    return {**columns, "date": "DATE", "symbol": "VARCHAR"}
 
 
 def sql_literal(value: str) -> str:

@@ -55,8 +55,8 @@ _MEANINGS = {
     " instrument or by all prices in the book: the venue would refuse the order",
     AnswerWarning.DEGRADED: "the vendor does not vouch for all days (condition.json): records may"
     " be missing",
-    AnswerWarning.UNCOVERED: "no file covers a time of the answer: the market was closed, or a file"
-    " is missing",
+    AnswerWarning.UNCOVERED: "no records cover a time of the answer: the market was closed, a file"
+    " is missing, or the symbol was another instrument",
 }
 
 

@@ -119,7 +119,7 @@ class MboBatch(NamedTuple):
 
 
 class DayStart(MboBatch):
-    """The first batch of a file of a later day, or of one that follows a hole (rule 21).
+    """The first batch of a file of a later day, or behind a time without records (rule 21).
 
     It may have no rows.
     """

@@ -341,6 +341,10 @@ class SymbolMap(IntervalMap[MappingInterval]):
         """Every instrument that ever has a symbol."""
         return set(self._ids_by_symbol.get(symbol, ()))
 
+    def is_moved(self, symbol: str) -> bool:
+        """Whether a symbol names several instruments, each at its time."""
+        return len(self._ids_by_symbol.get(symbol, ())) > 1
+
     def symbols(self) -> list[str]:
         """Every symbol in the map, sorted."""
         return sorted(self._ids_by_symbol)

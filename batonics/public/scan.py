@@ -14,6 +14,7 @@ from batonics.frames.columns.prices import scan_prices
 from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.mbo_scan import StreamFacts, scan_batches
 from batonics.jobs.symbol_selection import SymbolSelection
+from batonics.model.absences import Absences
 from batonics.model.arguments import SymbolsOrIds, check_arguments, symbol_list
 from batonics.model.book_changes import BookChanges
 from batonics.model.coverage import Holes
@@ -91,6 +92,7 @@ def scan_mbo(  # noqa: PLR0913 - settings, by keyword
         None if session is None else find_sessions(session),
         files.doubtful_days,
         files.holes,
+        files.absences,
     )
     return scan_prices(scan_batches(files.batches, symbols=files.symbols, facts=facts), prices)
 
@@ -118,7 +120,7 @@ class _ScannedFiles:
         selection = self._selection = SymbolSelection(stream, self._names)
         for batch in stream.batches():
             selection.check()
-            yield selection.rows(batch)
+            yield from selection.pieces(batch)
         selection.check(ended=True)
 
     def symbols(self) -> SymbolMap:
@@ -128,6 +130,10 @@ class _ScannedFiles:
     def holes(self) -> Holes:
         """The times that no file covers, so far."""
         return () if self._stream is None else self._stream.coverage.holes()
+
+    def absences(self) -> Absences:
+        """The times for which records of an instrument are missing, so far."""
+        return Absences() if self._selection is None else self._selection.absences()
 
     def statuses(self) -> BookChanges:
         """The trading statuses so far."""

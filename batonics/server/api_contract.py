@@ -58,6 +58,8 @@ class Endpoint:
         document: the type of the document, or its JSON Schema.
         parameters: its parameters.
         other_media: the media types that the answer has too, if the header Accept names them.
+        body: the type of the body of a POST; None: it is a GET.
+        is_fixed: the answer to a request never changes while the server runs.
     """
 
     path: str
@@ -66,6 +68,8 @@ class Endpoint:
     document: Any
     parameters: Sequence[Parameter] = ()
     other_media: Sequence[str] = ()
+    body: Any = None
+    is_fixed: bool = True
 
     def check_required(self, params: Mapping[str, str]) -> None:
         """Refuse a request that lacks a parameter, or has an empty one."""
@@ -74,6 +78,11 @@ class Endpoint:
                 raise ProblemError(400, "Missing parameter", f"give {one.name}: {one.text}")
             if params.get(one.name) == "":
                 raise ProblemError(400, "Empty parameter", f"{one.name} is empty: {one.text}")
+
+    @property
+    def method(self) -> str:
+        """The method of its requests."""
+        return "get" if self.body is None else "post"
 
     @property
     def query_names(self) -> list[str]:
@@ -136,10 +145,11 @@ def openapi_document(title: str, endpoints: Sequence[Endpoint]) -> dict[str, Any
     schemas: dict[str, Any] = {"Problem": PROBLEM}
     paths = {
         endpoint.path: {
-            "get": {
+            endpoint.method: {
                 "summary": endpoint.summary,
                 "operationId": endpoint.path.strip("/").replace("/", "_").translate(_NO_BRACES),
                 "parameters": [_parameter(endpoint, one) for one in endpoint.parameters],
+                **_request_body(endpoint, schemas),
                 "responses": {
                     "200": _response(endpoint, _schema(endpoint.document, schemas)),
                     "default": {
@@ -172,6 +182,13 @@ def _schema(document: Any, schemas: dict[str, Any]) -> dict[str, Any]:
         schema = TypeAdapter(document).json_schema(ref_template=f"{COMPONENTS}{{model}}")
     schemas.update(schema.pop("$defs", {}))
     return schema
+
+
+def _request_body(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
+    if endpoint.body is None:
+        return {}
+    content = {"application/json": {"schema": _schema(endpoint.body, schemas)}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _parameter(endpoint: Endpoint, parameter: Parameter) -> dict[str, Any]:

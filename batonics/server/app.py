@@ -28,8 +28,8 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _PREFLIGHT = {
-    "Access-Control-Allow-Headers": "Authorization",
-    "Access-Control-Allow-Methods": "GET, HEAD",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST",
     "Access-Control-Max-Age": "600",
 }
 _TITLES = {
@@ -137,6 +137,8 @@ def _request_facts(request: web.Request, *, is_page: bool) -> RequestFacts:
         protocols=headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, []),
         encodings=headers.getall(hdrs.CONTENT_ENCODING, []),
         has_body=request.body_exists,
+        # Only what reads a body has a route for POST.
+        takes_body=request.method == hdrs.METH_POST and request.match_info.http_exception is None,
         local=(str(name[0]), int(name[1])),
         is_preflight=request.method == hdrs.METH_OPTIONS
         and hdrs.ORIGIN in headers

@@ -46,6 +46,7 @@ class RequestFacts:
         protocols: the values of the header Sec-WebSocket-Protocol.
         encodings: the values of the header Content-Encoding.
         has_body: a body follows the headers.
+        takes_body: what is asked for reads a body.
         local: the IP address and port that the connection was made to.
         is_preflight: a browser asks whether a page may ask. It sends no token with that.
         is_page: it is for a file of the page, which has no data, and asks for the token itself.
@@ -60,6 +61,7 @@ class RequestFacts:
     encodings: Sequence[str]
     has_body: bool
     local: tuple[str, int]
+    takes_body: bool = False
     is_preflight: bool = False
     is_page: bool = False
 
@@ -100,7 +102,7 @@ def _check_origin(facts: RequestFacts, rules: Rules) -> Refusal | None:
 def _check_body(facts: RequestFacts) -> Refusal | None:
     if facts.encodings:
         return Refusal(415, "content_encoding", "no encoded bodies are taken")
-    if facts.has_body:
+    if facts.has_body and not facts.takes_body:
         return Refusal(413, "body", "no bodies are taken")
     if any(name.lower() in _URL_TOKENS for name in facts.parameters):
         return Refusal(400, "url_token", "a token in a URL ends up in logs: use Authorization")

@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from batonics.server import metrics, payloads
+from batonics.server.media_types import JSON_MEDIA
 from batonics.server.query_params import ProblemError, parse_query
 from batonics.server.service import WebService
-
-JSON_MEDIA = "application/json"
 
 
 class EncodedAnswer(NamedTuple):
@@ -52,4 +51,5 @@ async def metrics_text(service: WebService, request: web.Request) -> web.Respons
     """The metrics, for Prometheus."""
     parse_query(request.query.items(), ())
     charge(service, request, METRICS_UNITS)
-    return web.Response(body=service.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
+    text = service.metrics.text(asyncio.get_running_loop().time())
+    return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})

@@ -27,7 +27,6 @@ from batonics.server.api_contract import (
 )
 from batonics.server.handlers import EncodedAnswer, charge
 from batonics.server.heatmap_documents import (
-    ARROW_STREAM,
     HeatmapBook,
     HeatmapDocument,
     heatmap_arrow,
@@ -41,6 +40,7 @@ from batonics.server.history_params import (
     parse_publisher,
     parse_time_param,
 )
+from batonics.server.media_types import ARROW_STREAM
 from batonics.server.query_params import ProblemError
 from batonics.server.service import WebService
 

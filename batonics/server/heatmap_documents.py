@@ -19,8 +19,6 @@ from batonics.model.prices import format_price
 from batonics.model.times import format_time
 from batonics.server.history_documents import Data
 
-ARROW_STREAM = "application/vnd.apache.arrow.stream"
-"""The media type of Arrow IPC streams."""
 METADATA_KEY = b"batonics.heatmap"
 COLUMN_SIZES = ("best_bid_size", "best_ask_size", "buy_total", "sell_total", "other_total")
 GRIDS = ("bid_size", "ask_size", "buy_volume", "sell_volume", "other_volume")

@@ -1,4 +1,4 @@
-"""Serves the books of files over HTTP, in this process, until a signal ends it."""
+"""Serves the books of files, or a lake, over HTTP, in this process, until a signal ends it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import signal
 import socket
 import webbrowser
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
 from batonics.history.book_history import FileHistory
+from batonics.lake.lake import Lake
 from batonics.server.answer_encoding import AnswerTags, compress_answer
 from batonics.server.api_contract import Endpoint, openapi_document
 from batonics.server.app import build_app
@@ -29,7 +30,8 @@ from batonics.server.listening import LoopErrors, limit_connections, open_listen
 from batonics.server.metrics import Metrics
 from batonics.server.one_time_code import OneTimeCode
 from batonics.server.page_files import PageFiles
-from batonics.server.query_params import parse_query
+from batonics.server.query_api import QueryApi
+from batonics.server.query_params import ProblemError, parse_query
 from batonics.server.request_rate import RequestRate
 from batonics.server.series_api import SeriesApi
 from batonics.sinks import logs
@@ -38,6 +40,22 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 TITLE = "batonics: the books of files at any moment"
+FILE_PATHS = (
+    "/v1/symbols",
+    "/v1/books/{symbol}",
+    "/v1/orders/{order_id}",
+    "/v1/trades",
+    "/v1/records",
+    "/v1/next",
+    "/v1/previous",
+    "/v1/heatmap/{symbol}",
+    "/v1/bars/{symbol}",
+    "/v1/coverage/{symbol}",
+    "/v1/stats",
+    WEBSOCKET_PATH,
+)
+"""The paths that need records: those of a server of files."""
+_ROUTES = {"get": web.get, "post": web.post}
 
 
 @dataclass
@@ -64,22 +82,34 @@ def open_history_listener(config: ServerConfig) -> tuple[ServerConfig, socket.so
     return limit_connections(config), listener
 
 
+class Served(NamedTuple):
+    """What is served: files, a lake, or both.
+
+    Attributes:
+        history: the books of files; None: there are none.
+        lake: answers SQL; None: there is none.
+    """
+
+    history: FileHistory | None
+    lake: Lake | None = None
+
+
 def serve_history(
-    config: ServerConfig, listener: socket.socket, history: FileHistory, *, opens_browser: bool
+    config: ServerConfig, listener: socket.socket, served: Served, *, opens_browser: bool
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Args:
         config: the server.
         listener: a listening socket.
-        history: what is served.
+        served: what is served.
         opens_browser: whether a browser is started with the page, once it can be read.
     """
-    asyncio.run(_serve(config, listener, history, opens_browser=opens_browser))
+    asyncio.run(_serve(config, listener, served, opens_browser=opens_browser))
 
 
 async def _serve(
-    config: ServerConfig, listener: socket.socket, history: FileHistory, *, opens_browser: bool
+    config: ServerConfig, listener: socket.socket, served: Served, *, opens_browser: bool
 ) -> None:
     settings = config.settings
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # `app` logs what its handlers raise
@@ -91,30 +121,48 @@ async def _serve(
     rate = RequestRate(settings.limits.request_units_per_s)
     service = HistoryService(config, Metrics(None), logs.logger("server"), rate)
     async with contextlib.AsyncExitStack() as stack:
+        endpoints, sockets = await _find_endpoints(stack, service, served)
+        code = OneTimeCode(settings.token, loop.time()) if settings.token else None
+        page = PageFiles(code if opens_browser else None)
+        record_count = served.history.records.count if served.history is not None else 0
+        routes = history_routes(service, endpoints, page, sockets, record_count)
+        await start_http(stack, service, build_app(service, routes, page), listener)
+        address = ListenAddress(*listener.getsockname()[:2])
+        service.log.info("server_started", http=str(address), records=record_count)
+        if opens_browser:
+            fragment = f"#code={code.code}" if code is not None else ""
+            await _open_browser(f"http://{address}/{fragment}", service)
+        await stop.wait()
+        if sockets is not None:
+            await sockets.close()  # with a reason, before the connections are
+        service.log.info("server_ended", reason="a signal")
+
+
+async def _find_endpoints(
+    stack: contextlib.AsyncExitStack, service: HistoryService, served: Served
+) -> tuple[list[Endpoint], ChannelSockets | None]:
+    """The endpoints of what is served, and its WebSockets; the stack ends what they have begun.
+
+    Raises:
+        OutputError: the process for SQL queries does not start.
+    """
+    endpoints: list[Endpoint] = []
+    sockets = None
+    if served.history is not None:
+        history = served.history
         answers = HistoryAnswers(history)
         books, heatmaps = HistoryApi(service, answers), HeatmapApi(service, answers, history)
         stack.callback(books.close)
         stack.callback(heatmaps.close)
         series = SeriesApi(service, answers, history, heatmaps.segments, heatmaps.worker)
-        endpoints = [*books.endpoints(), *heatmaps.endpoints(), *series.endpoints()]
-        code = OneTimeCode(settings.token, loop.time()) if settings.token else None
-        page = PageFiles(code if opens_browser else None)
+        endpoints += [*books.endpoints(), *heatmaps.endpoints(), *series.endpoints()]
         sockets = ChannelSockets(service, lambda: HistorySource(history, answers))
-        routes = history_routes(service, endpoints, page, sockets, answers.record_count)
-        await start_http(
-            stack,
-            service,
-            build_app(service, routes, page),
-            listener,
-        )
-        address = ListenAddress(*listener.getsockname()[:2])
-        service.log.info("server_started", http=str(address), records=history.records.count)
-        if opens_browser:
-            fragment = f"#code={code.code}" if code is not None else ""
-            await _open_browser(f"http://{address}/{fragment}", service)
-        await stop.wait()
-        await sockets.close()  # with a reason, before the connections are
-        service.log.info("server_ended", reason="a signal")
+    if served.lake is not None:
+        queries = QueryApi(service, served.lake)
+        stack.callback(queries.close)
+        await queries.processes.start()
+        endpoints += queries.endpoints()
+    return endpoints, sockets
 
 
 async def _open_browser(url: str, service: HistoryService) -> None:
@@ -127,23 +175,25 @@ def history_routes(
     service: HistoryService,
     endpoints: list[Endpoint],
     page: PageFiles,
-    sockets: ChannelSockets,
+    sockets: ChannelSockets | None,
     record_count: int,
 ) -> list[web.RouteDef]:
     """The routes of the API, its contract, the page, and the paths that every server has."""
     listed = {endpoint.path: endpoint.summary for endpoint in endpoints}
-    listed |= {
-        WEBSOCKET_PATH: "WebSocket: books and trades as a clock of your own goes",
-        "/openapi.json": "this API, as OpenAPI 3.1",
-        "/asyncapi.json": f"{WEBSOCKET_PATH}, as AsyncAPI 3",
-    }
-
-    documents = {
+    listed["/openapi.json"] = "this API, as OpenAPI 3.1"
+    documents: dict[str, object] = {
         "/openapi.json": openapi_document(TITLE, endpoints),
-        "/asyncapi.json": asyncapi_document(TITLE),
         "/healthz": {"status": "ok"},
         "/readyz": {"status": "ready"},
     }
+    more: list[web.RouteDef] = []
+    if sockets is None:
+        more = [web.get(path, _refuse_without_files) for path in FILE_PATHS]
+    else:
+        listed[WEBSOCKET_PATH] = "WebSocket: books and trades as a clock of your own goes"
+        listed["/asyncapi.json"] = f"{WEBSOCKET_PATH}, as AsyncAPI 3"
+        documents["/asyncapi.json"] = asyncapi_document(TITLE)
+        more = [web.get(WEBSOCKET_PATH, sockets.handle, allow_head=False)]
 
     show_list = _bind_document({"records": record_count, "endpoints": listed})
 
@@ -156,13 +206,23 @@ def history_routes(
 
     tags = AnswerTags()
     return [
-        *(web.get(endpoint.path, _bind(endpoint, tags)) for endpoint in endpoints),
+        *(_ROUTES[endpoint.method](endpoint.path, _bind(endpoint, tags)) for endpoint in endpoints),
         *(web.get(path, _bind_document(document)) for path, document in documents.items()),
         web.get("/", show_root),
         *page.routes(),
         web.get("/metrics", show_metrics),
-        web.get(WEBSOCKET_PATH, sockets.handle, allow_head=False),
+        *more,
     ]
+
+
+async def _refuse_without_files(request: web.Request) -> web.StreamResponse:
+    """Answer what needs records where only a lake is served."""
+    del request
+    detail = (
+        "a lake has rows, and no records: give the files too, batonics serve FILES --lake LAKE;"
+        " POST /v1/query asks the lake"
+    )
+    raise ProblemError(409, "No files", detail)
 
 
 def _bind(endpoint: Endpoint, tags: AnswerTags) -> Handler:
@@ -172,7 +232,7 @@ def _bind(endpoint: Endpoint, tags: AnswerTags) -> Handler:
         params = parse_query(request.query.items(), names)
         params.update(request.match_info)
         endpoint.check_required(params)
-        if tags.is_known(request):
+        if endpoint.is_fixed and tags.is_known(request):
             not_modified = web.Response(status=304)
             not_modified.etag = tags.find(request)
             return not_modified
@@ -181,7 +241,8 @@ def _bind(endpoint: Endpoint, tags: AnswerTags) -> Handler:
             response = web.Response(body=answer.body, content_type=answer.media)
         else:
             response = json_response(answer)
-        response.etag = tags.find(request)
+        if endpoint.is_fixed:
+            response.etag = tags.find(request)
         if endpoint.other_media:
             response.headers["Vary"] = "Accept"
         await compress_answer(request, response)

@@ -6,6 +6,7 @@ of its own work. Units are seconds and bytes, and names end with them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 
@@ -48,6 +49,8 @@ _COUNTERS = {
     "deferred_messages": "Messages that ingest deferred because this process was slow.",
 }
 """Counters without labels by their attribute of `FeedStats`: `batonics_NAME_total`."""
+TEXT_AGE_S = 1.0
+"""The greatest age of the text, in seconds: making it anew takes as long as many small requests."""
 _REQUEST_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -110,6 +113,7 @@ class Metrics:
     def __init__(self, stats: Callable[[], FeedStats] | None) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
+        self._text, self._text_made_s = b"", -math.inf
         if stats is not None:
             registry.register(IngestCollector(stats))
         ProcessCollector(registry=registry)
@@ -142,6 +146,12 @@ class Metrics:
             registry=registry,
         )
 
-    def text(self) -> bytes:
-        """All metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+    def text(self, now_s: float) -> bytes:
+        """All metrics in Prometheus' text format, as they are now or were up to TEXT_AGE_S ago.
+
+        Args:
+            now_s: the time now, in seconds, by a clock that never goes back.
+        """
+        if now_s - self._text_made_s >= TEXT_AGE_S:
+            self._text, self._text_made_s = generate_latest(self.registry), now_s
+        return self._text

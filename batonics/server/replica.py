@@ -84,6 +84,7 @@ class BookReplica:
         self._by_symbol: dict[str, set[int]] = {}
         self._by_instrument: dict[int, set[int]] = {}
         self._rows = np.zeros(0, book_dtype(1))
+        self._statuses = np.zeros(0, np.uint8)  # those of the rows: rows are long, and far apart
         self._has_row = np.zeros(0, np.bool_)
         self._is_complete = np.zeros(0, np.bool_)  # by book: it has a name and a row
         self._states: dict[int, BookState] = {}
@@ -96,6 +97,7 @@ class BookReplica:
         self.depth = int(hello["depth"])
         self.source, self.version = str(hello.get("source")), str(hello.get("version"))
         self._rows = np.zeros(_ROWS_INITIAL, book_dtype(self.depth))
+        self._statuses = np.zeros(_ROWS_INITIAL, np.uint8)
         self._has_row = np.zeros(_ROWS_INITIAL, np.bool_)
         self._is_complete = np.zeros(_ROWS_INITIAL, np.bool_)
 
@@ -124,10 +126,12 @@ class BookReplica:
         if most >= BOOK_NUMBER_MAX or int(rows["status"].max()) >= len(STATUSES):
             raise ValueError("a row that is no book")
         self._rows = with_room(self._rows, most + 1)
+        self._statuses = with_room(self._statuses, most + 1)
         self._has_row = with_room(self._has_row, most + 1)
         self._is_complete = with_room(self._is_complete, most + 1)
         self.change_count += 1
         self._rows[numbers] = rows  # where a book stands twice, its last row stays
+        self._statuses[numbers] = rows["status"]
         changed: list[int] = np.unique(numbers).tolist()
         if not self._has_row[numbers].all():
             self._has_row[numbers] = True
@@ -184,12 +188,12 @@ class BookReplica:
 
     def status_counts(self) -> dict[str, int]:
         """How many books have each status of their own."""
-        counts = np.bincount(self._rows["status"][self._is_complete], minlength=len(STATUSES))
+        counts = np.bincount(self._statuses[self._is_complete], minlength=len(STATUSES))
         return dict(zip(STATUSES, counts.tolist(), strict=True))
 
     def books_of_status(self, status: str, most: int) -> list[int]:
         """The first books that have a status of their own."""
-        has_status = self._is_complete & (self._rows["status"] == STATUSES.index(status))
+        has_status = self._is_complete & (self._statuses == STATUSES.index(status))
         books: list[int] = np.flatnonzero(has_status)[:most].tolist()
         return books
 

@@ -276,6 +276,18 @@ class ServerLimits:
     query_timeout_s: float = setting(
         "Seconds for an answer of ingest to a query.", default=2.0, minimum=0.01
     )
+    sql_queries_max: int = setting("SQL queries that run at a time.", default=2, minimum=1)
+    sql_timeout_s: float = setting(
+        "Seconds for a SQL query; its process is killed then.", default=10.0, minimum=0.1
+    )
+    sql_memory_bytes_max: int = setting(
+        "Memory of a SQL query, in bytes; half of it for the buffers of DuckDB.",
+        default=1 << 30,
+        minimum=128 * MIB,
+    )
+    sql_answer_bytes_max: int = setting(
+        "Size of the answer to a SQL query, in bytes.", default=16 * MIB, minimum=1 << 12
+    )
     silence_timeout_s: float = setting(
         "Seconds without a message of ingest after which every book is stale.",
         default=5.0,

@@ -15,17 +15,22 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
 from tests.support.command import SAMPLE
+from tests.support.lakes import load
 from tests.support.serve import Server, serving
 
 # A time may be before the data, and an end before a beginning, though each is well formed.
 CONFIG = {"checks": {"positive_data_acceptance": {"expected-statuses": [200, 404, 410, 422]}}}
 
-WITHOUT_PARAMETERS = ("/v1/stats",)
+WITHOUT_PARAMETERS = ("/v1/stats", "/v1/queries", "/v1/lake")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with serving(SAMPLE, BATONICS_SERVER_LIMITS_REQUEST_UNITS_PER_S="1000000") as running:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    lake = tmp_path_factory.mktemp("contract") / "lake"
+    load(lake, SAMPLE)
+    with serving(
+        SAMPLE, "--lake", lake, BATONICS_SERVER_LIMITS_REQUEST_UNITS_PER_S="1000000"
+    ) as running:
         yield running
 
 

@@ -371,3 +371,73 @@ def test_a_gateway_resolves_continuous_and_parent_symbols(
     assert resolved.spans is not None
     assert {span.instrument_id for span in resolved.spans.intervals()} == (instrument_ids or set())
     assert {asked for asked, _ in resolved.mappings} == ({name} if instrument_ids else set())
+
+
+BACK = {"X.v.0": [(0, 1, 3), (1, 2, 4), (2, 3, 3)]}
+"""A continuous name that rolls from 3 to 4, and back."""
+BACK_WARNING = "uncovered: X.v.0 is another instrument than 3 from 2024-10-05"
+
+
+@pytest.fixture(params=["with-R", "without-R"])
+def rolled_back(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, bool]:
+    """A file of 3 and 4, and whether each of its days begins with an R."""
+    monkeypatch.setitem(globals(), "MAPPINGS", BACK)
+    has_clear = request.param == "with-R"
+    rows = [row for number in range(DAYS) for i in (3, 4) for row in day_of(number, i)]
+    rows = [row for row in rows if has_clear or row.action != Action.CLEAR]
+    rows.sort(key=lambda row: row.ts_recv)
+    spans = tuple(DatedSymbol(date_of(a), date_of(b), str(i)) for a, b, i in BACK["X.v.0"])
+    metadata = Metadata(mappings=(SymbolMapping("X.v.0", spans),))
+    path = tmp_path / "back.dbn"
+    path.write_bytes(encode_metadata(metadata) + encode(rows))
+    return path, has_clear
+
+
+def test_nothing_is_said_of_a_book_while_its_name_is_another_instrument(
+    rolled_back: tuple[Path, bool],
+) -> None:
+    path, has_clear = rolled_back
+    away_ns = DAY_NS + NS_PER_DAY, DAY_NS + 2 * NS_PER_DAY
+
+    def collected(**options: bool) -> pl.DataFrame:
+        records = batonics.scan_mbo(path, symbols="X.v.0").mbo  # type: ignore[attr-defined]
+        with pytest.warns(batonics.DataWarning, match=BACK_WARNING):
+            frame: pl.DataFrame = records.depth(1, every="6h", **options).collect()
+        return frame.with_columns(ns=pl.col("ts").to_physical())
+
+    of_3 = collected(fill=True).filter(pl.col("instrument_id") == 3)
+    inside = (of_3["ns"] > away_ns[0]) & (of_3["ns"] < away_ns[1])
+    assert not inside.any()
+    touches = (of_3["ns"] > away_ns[0]) & (of_3["ns"] - 6 * NS_PER_DAY // 24 < away_ns[1])
+    assert not of_3.filter(touches)["complete"].any()
+    of_4 = collected(fill=True).filter(pl.col("instrument_id") == 4)
+    assert of_4["complete"].to_list()[1:] == [True] * (of_4.height - 1)
+
+    with pytest.warns(batonics.DataWarning, match=f"{BACK_WARNING}|renamed: 1 of 2"):
+        books = batonics.reconstruct(path, symbols=["X.v.0"])
+    (status,) = books.summary().filter(pl.col("instrument_id") == 3)["status"]
+    assert status == ("synced" if has_clear else "cold")
+
+
+def test_no_state_lasts_while_its_name_is_another_instrument(
+    rolled_back: tuple[Path, bool],
+) -> None:
+    path, _ = rolled_back
+    query = ("query", "queries/depth_by_hour.sql", "--from", path, "--symbols", "X.v.0")
+    done = run_in_process(*query, "--format", "json")
+    assert BACK_WARNING in done.err
+    hours = orjson.loads(done.out)
+    assert [row["seconds_bid"] for row in hours[1:23]] == [3 * 3600.0] * 22
+    assert [row["left_out_seconds"] for row in hours[1:23]] == [3600.0] * 22
+    # Until the first order of the last day nothing is known of the book without an R.
+    assert hours[0]["seconds_bid"] == 0.0
+
+
+def test_a_fill_over_the_time_says_so(rolled_back: tuple[Path, bool]) -> None:
+    path, _ = rolled_back
+    order = ("--side", "B", "--price", "103", "--size", "1", "--at", "2024-10-04T12:00")
+    done = run_in_process("fill", path, *order, "--symbols", "X.v.0", "--json")
+    report = orjson.loads(done.out)
+    assert "uncovered" in report["warnings"]

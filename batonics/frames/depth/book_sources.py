@@ -31,7 +31,7 @@ from batonics.frames.columns.mbo_frame import (
 )
 from batonics.frames.columns.row_place import position_series
 from batonics.frames.depth.sampling import changed_depth_frames, sampled_depth_frames
-from batonics.frames.depth.snapshots import depth_frames
+from batonics.frames.depth.snapshots import depth_frames, without_absences
 from batonics.frames.depth.windows import EventWindows, Windows
 from batonics.frames.scan.folding import book_keys, fold_pieces, key_columns
 from batonics.frames.scan.mbo_scan import StreamFacts, facts_of
@@ -79,10 +79,12 @@ def depth_source(
     records: pl.LazyFrame, windows: Windows, depth: int, *, fill: bool
 ) -> pl.LazyFrame:
     """A LazyFrame of `depth_schema(depth)` over MBO records."""
+    facts = facts_of(records) or StreamFacts()
 
     def derive(batches: Iterator[MboBatch]) -> Iterator[pl.DataFrame]:
         if fill:
-            return depth_frames(fold_pieces(batches, deltas=True), windows, depth, fill=True)
+            filled = depth_frames(fold_pieces(batches, deltas=True), windows, depth, fill=True)
+            return without_absences(filled, facts.find_absences)
         return sampled_depth_frames(batches, windows, depth)
 
     books_independent = fill or isinstance(windows, EventWindows)

@@ -7,7 +7,7 @@ and the deltas of events that have not ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,8 @@ from batonics.frames.depth.level_states import (
 )
 from batonics.frames.depth.windows import EVENT_ENDS_SCHEMA, EventWindows, WindowAssigner, Windows
 from batonics.frames.scan.folding import EventEndColumns, FoldedPiece
+from batonics.frames.scan.returns import are_absent
+from batonics.model.absences import Absences
 
 FLUSH_DELTAS = 1 << 19
 FLUSH_ENDS = 1 << 16
@@ -145,6 +147,21 @@ def _ends_frame(parts: list[EventEndColumns]) -> pl.DataFrame:
     times = [pl.when(pl.col(c) != -1).then(c).cast(TIME_TYPE) for c in ("ts_event", "ts_recv")]
     events = pl.lit(1, pl.Int64).alias("events")
     return frame.select("book", "event", known_ns, *times, "sequence", events)
+
+
+def without_absences(
+    frames: Iterable[pl.DataFrame], find_absences: Callable[[], Absences]
+) -> Iterator[pl.DataFrame]:
+    """The frames without the filled rows of books whose instrument is absent at their ends."""
+    for frame in frames:
+        absences = find_absences()
+        if not len(absences):
+            yield frame
+            continue
+        last_ns = frame["ts"].cast(pl.Int64).to_numpy() - 1
+        is_filled = frame["events"].to_numpy() == 0
+        ids = frame["instrument_id"].to_numpy()
+        yield frame.filter(~(is_filled & are_absent(absences, ids, last_ns, last_ns)))
 
 
 def _fill_windows(rows: pl.DataFrame, windows: Windows, *, fill: bool) -> Iterator[pl.DataFrame]:

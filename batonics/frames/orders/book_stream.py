@@ -30,7 +30,7 @@ class BookStream:
 
     Args:
         batches: the records of all books.
-        select: returns the records of the book.
+        select: returns the records of the book, in pieces.
         at_ns: the time at which an order enters, in nanoseconds since the epoch.
 
     Attributes:
@@ -40,7 +40,7 @@ class BookStream:
     def __init__(
         self,
         batches: Iterable[MboBatch],
-        select: Callable[[MboBatch], MboBatch],
+        select: Callable[[MboBatch], Iterable[MboBatch]],
         at_ns: int,
     ) -> None:
         self.data = DataSpan()
@@ -56,21 +56,24 @@ class BookStream:
         day_starts = False
         for batch in self._batches:
             self.data = self.data.extend(batch)
-            rows = self._select(batch)
             day_starts |= isinstance(batch, DayStart)
-            if len(rows.action) == 0:
-                if day_starts and self._is_before_entry(batch):
-                    yield DayStart._make(rows)
-                    day_starts = False
-                continue
-            if day_starts:
-                rows, day_starts = DayStart._make(rows), False
-            keys = np.unique(record_keys(rows))
-            seen |= {(key >> 32, key & 0xFFFFFFFF) for key in keys.tolist()}
-            if len(seen) > 1:
-                named = list_names([f"{p}/{i}" for p, i in sorted(seen)])
-                raise UsageError(f"several books match (publisher/instrument {named}): say which")
-            yield rows
+            for piece in self._select(batch):
+                day_starts |= isinstance(piece, DayStart)
+                rows = piece
+                if len(rows.action) == 0:
+                    if day_starts and self._is_before_entry(batch):
+                        yield DayStart._make(rows)
+                        day_starts = False
+                    continue
+                if day_starts:
+                    rows, day_starts = DayStart._make(rows), False
+                seen |= {(key >> 32, key & 0xFFFFFFFF) for key in _find_keys(rows)}
+                if len(seen) > 1:
+                    named = list_names([f"{p}/{i}" for p, i in sorted(seen)])
+                    raise UsageError(
+                        f"several books match (publisher/instrument {named}): say which"
+                    )
+                yield rows
         if not seen:
             raise UsageError("no records of such a book")
 
@@ -78,6 +81,11 @@ class BookStream:
         """Whether a batch begins at or before the time of the order."""
         times = trusted_times(batch.ts_recv[:1], batch.flags[:1])
         return len(times) > 0 and 0 <= int(times[0]) <= self._at_ns
+
+
+def _find_keys(rows: MboBatch) -> list[int]:
+    keys: list[int] = np.unique(record_keys(rows)).tolist()
+    return keys
 
 
 def split_at_entry(batches: Iterable[MboBatch], at_ns: int) -> Iterator[tuple[MboBatch, bool]]:

@@ -53,6 +53,7 @@ from batonics.frames.orders.fill_result import FillResult, fills_frame
 from batonics.frames.scan.book_changes import opens_book
 from batonics.frames.scan.folding import FOLD_ROWS
 from batonics.frames.scan.mbo_scan import StreamFacts, batches_of, facts_of
+from batonics.frames.scan.returns import is_absent
 from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.model.answers import AnswerWarning, DataSpan, book_warnings
 from batonics.model.arguments import check_arguments
@@ -111,13 +112,13 @@ def would_fill(  # noqa: PLR0913 - an order and its book
     """
     check_columns(records.collect_schema(), BOOK_COLUMNS)
 
-    def select(batch: MboBatch) -> MboBatch:
+    def select(batch: MboBatch) -> list[MboBatch]:
         matches = np.ones(len(batch.action), np.bool_)
         if instrument_id is not None:
             matches &= batch.instrument_id == instrument_id
         if publisher_id is not None:
             matches &= batch.publisher_id == publisher_id
-        return batch if matches.all() else take_batch(batch, matches)
+        return [batch if matches.all() else take_batch(batch, matches)]
 
     return simulate_fill(
         batches_of(records),
@@ -137,7 +138,7 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
     size: int,
     at_ns: int,
     *,
-    select: Callable[[MboBatch], MboBatch],
+    select: Callable[[MboBatch], Iterable[MboBatch]],
     facts: StreamFacts = StreamFacts(),  # noqa: B008 - it never changes
 ) -> FillResult:
     """Simulate one limit order in one of the books of a stream; see `would_fill`.
@@ -148,7 +149,7 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
         limit_1e9: the limit price in 1e-9.
         size: the size of the order.
         at_ns: the time at which it enters, in nanoseconds since the epoch.
-        select: returns the records of the order's book.
+        select: returns the records of the order's book, in pieces.
         facts: what the stream knows of the trading statuses of its books.
 
     Raises:
@@ -176,7 +177,9 @@ def simulate_fill(  # noqa: PLR0913 - an order and its book
     result = simulation.finish(stream.data, facts.symbols())
     if days_between(facts.doubtful_days, result.data.from_ns, result.data.until_ns):
         result = replace(result, warnings=(*result.warnings, AnswerWarning.DEGRADED))
-    if holes_between(facts.find_holes(), at_ns, result.data.until_ns):
+    if holes_between(facts.find_holes(), at_ns, result.data.until_ns) or is_absent(
+        facts.find_absences(), result.instrument_id, at_ns, result.data.until_ns
+    ):
         result = replace(result, warnings=(*result.warnings, AnswerWarning.UNCOVERED))
     return result
 

@@ -3,8 +3,9 @@
 The rule here: an interval is complete if a record came at or before its beginning, and one at or
 after its end, by the clock of the stream (rule 16), of any book. So the first and the last row of
 a stream are seldom complete: what came before the data, or will come behind them, is not in them.
-An interval is not complete either if it touches a day that the vendor does not vouch for, or a time
-between two files that neither covers (`model/coverage.py`).
+An interval is not complete either if it touches a day that the vendor does not vouch for, a time
+between two files that neither covers (`model/coverage.py`), or a time for which records of its
+instrument are missing (`model/absences.py`).
 
 | column   | dtype   | content                                                                  |
 |----------|---------|--------------------------------------------------------------------------|
@@ -25,10 +26,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from batonics.frames.scan.mbo_scan import StreamFacts, batches_of, facts_of, scan_batches
+from batonics.frames.scan.returns import are_absent
 from batonics.frames.scan.sources import Projection, frame_source, pull_frames
 from batonics.model.answers import DataSpan
-from batonics.model.coverage import Holes, holes_between
-from batonics.model.day_conditions import DoubtfulDays, days_between
+from batonics.model.coverage import holes_between
+from batonics.model.day_conditions import days_between
 from batonics.model.mbo import MboBatch
 
 COMPLETE = "complete"
@@ -62,21 +64,18 @@ class CompleteIntervals:
 
     Args:
         interval: the interval of each row.
-        doubtful_days: the days that the vendor does not vouch for.
-        find_holes: returns the times that no file covers, so far.
+        facts: what the stream knows.
         data: the times of the records that are known already; None: there are none.
     """
 
     def __init__(
         self,
         interval: RowInterval,
-        doubtful_days: DoubtfulDays = (),
-        find_holes: Callable[[], Holes] = tuple,
+        facts: StreamFacts,
         *,
         data: DataSpan | None = None,
     ) -> None:
-        self._interval, self._data = interval, data or DataSpan()
-        self._doubtful_days, self._find_holes = doubtful_days, find_holes
+        self._interval, self._data, self._facts = interval, data or DataSpan(), facts
 
     def watch(self, batches: Iterator[MboBatch]) -> Iterator[MboBatch]:
         """The batches of the stream, each noted before it is given."""
@@ -89,7 +88,12 @@ class CompleteIntervals:
         self._data = self._data.extend(batch)
 
     def find(self, frame: pl.DataFrame, time: str) -> pl.Series:
-        """`complete` of each row of the next frame, by the column of their times."""
+        """`complete` of each row of the next frame.
+
+        Args:
+            frame: the rows, with their instrument_id.
+            time: the column of their times.
+        """
         from_ns, until_ns = self._data
         if from_ns is None or until_ns is None:
             return pl.repeat(value=False, n=frame.height, dtype=pl.Boolean, eager=True).alias(
@@ -100,12 +104,15 @@ class CompleteIntervals:
         known = times.to_physical().fill_null(0) if times.null_count() else times
         first_ns, last_ns = self._interval.bounds(known.to_numpy().view(np.int64))
         is_covered = (first_ns >= from_ns) & (last_ns <= until_ns)
-        for day in days_between(self._doubtful_days, from_ns, until_ns):
+        for day in days_between(self._facts.doubtful_days, from_ns, until_ns):
             is_covered &= (last_ns < day.start_ns) | (first_ns >= day.end_ns)
-        holes = self._find_holes()
+        holes, absences = self._facts.find_holes(), self._facts.find_absences()
         if holes and len(times):
             for hole in holes_between(holes, int(first_ns.min()), int(last_ns.max())):
                 is_covered &= (last_ns < hole.start_ns) | (first_ns >= hole.end_ns)
+        if len(absences):
+            ids = frame.get_column("instrument_id").to_numpy()
+            is_covered &= ~are_absent(absences, ids, first_ns, last_ns)
         if times.null_count():
             is_covered &= times.is_not_null().to_numpy()
         return pl.Series(COMPLETE, is_covered)
@@ -131,16 +138,19 @@ def with_complete(
     def make_frames(projection: Projection) -> Iterator[pl.DataFrame]:
         is_wanted = COMPLETE in projection.columns
         facts = facts_of(records)
-        facts_known = facts or StreamFacts()
-        known = CompleteIntervals(interval, facts_known.doubtful_days, facts_known.find_holes)
+        known = CompleteIntervals(interval, facts or StreamFacts())
         rows = plain
         if is_wanted:
             # The records of all books show how far the data reach.
             rows = make_rows(scan_batches(lambda: known.watch(batches_of(records)), facts=facts))
         if projection.book_filter is not None:
             rows = rows.filter(projection.book_filter)
-        reads = {*projection.columns, time} if is_wanted else set(projection.columns)
+        wanted = [name for name in schema if name in projection.columns]
+        if not is_wanted:
+            yield from pull_frames(rows, wanted)
+            return
+        reads = {*wanted, time, "instrument_id"}
         for frame in pull_frames(rows, [name for name in schema if name in reads]):
-            yield frame.hstack([known.find(frame, time)]) if is_wanted else frame
+            yield frame.select(*wanted, known.find(frame, time))
 
     return frame_source("COMPLETE", pl.Schema({**schema, **COMPLETE_SCHEMA}), make_frames)

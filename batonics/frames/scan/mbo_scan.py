@@ -20,6 +20,7 @@ from batonics.frames.columns.mbo_frame import MBO_SCHEMA, from_frame, to_frame
 from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.sources import mark_frame_source
 from batonics.frames.scan.symbols import AliasWarning, GrowingSymbols
+from batonics.model.absences import Absences
 from batonics.model.book_changes import BookChanges
 from batonics.model.coverage import Holes
 from batonics.model.day_conditions import DoubtfulDays
@@ -39,6 +40,7 @@ class StreamFacts(NamedTuple):
         sessions: the sessions of the market, for books without statuses; None: not known.
         doubtful_days: the days that the vendor does not vouch for.
         find_holes: returns the times so far that no file covers (`model/coverage.py`).
+        find_absences: returns the times so far for which records of an instrument are missing.
     """
 
     symbols: Callable[[], SymbolMap] = SymbolMap
@@ -46,6 +48,7 @@ class StreamFacts(NamedTuple):
     sessions: SessionCalendar | None = None
     doubtful_days: DoubtfulDays = ()
     find_holes: Callable[[], Holes] = tuple
+    find_absences: Callable[[], Absences] = Absences
 
 
 def scan_batches(

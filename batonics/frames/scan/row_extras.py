@@ -144,6 +144,9 @@ class RowExtras:
         if self._statuses is None:
             self._statuses = TradingStatuses(self._facts.statuses(), self._facts.sessions)
         value, end_ns = self._statuses.find(keys, ts_ns)
+        for absence in self._facts.find_absences().intervals():
+            is_own = (keys & 0xFFFFFFFF == absence.instrument_id) & (ts_ns < absence.start_ns)
+            end_ns = np.where(is_own, np.minimum(end_ns, absence.start_ns), end_ns)
         if STATUS in self._names:
             # The codes of statuses begin with 1.
             codes = pl.Series(STATUS, (value - 1).astype(np.uint8))

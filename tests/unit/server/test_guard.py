@@ -156,6 +156,7 @@ def test_without_a_token_none_is_asked_for(
         ({"encodings": ["deflate"]}, 415, "content_encoding"),
         ({"encodings": ["identity"]}, 415, "content_encoding"),
         ({"has_body": True}, 413, "body"),
+        ({"takes_body": True, "encodings": ["gzip"]}, 415, "content_encoding"),
         ({"parameters": ("symbol", "token")}, 400, "url_token"),
         ({"parameters": ("Access_Token",)}, 400, "url_token"),
     ],

@@ -95,13 +95,13 @@ OWN = {
 
 
 def test_stats_are_told_as_they_are() -> None:
-    lines = Metrics(lambda: STATS).text().decode().splitlines()
+    lines = Metrics(lambda: STATS).text(0.0).decode().splitlines()
     samples = [line for line in lines if not line.startswith("#")]
     assert samples[: len(EXPECTED)] == EXPECTED
 
 
 def test_each_metric_has_help_and_a_type() -> None:
-    text = Metrics(lambda: STATS).text().decode()
+    text = Metrics(lambda: STATS).text(0.0).decode()
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
     for name, kind in OWN.items():
         assert types[name] == kind
@@ -109,9 +109,18 @@ def test_each_metric_has_help_and_a_type() -> None:
 
 
 def test_a_lag_that_says_nothing_is_not_told() -> None:
-    text = Metrics(FeedStats).text()
+    text = Metrics(FeedStats).text(0.0)
     assert b"batonics_lag_seconds" not in text
     assert b'batonics_feed_state{state="connecting"} 1.0' in text
+
+
+def test_the_text_is_made_anew_once_a_second() -> None:
+    counts = FeedStats(records=1)
+    metrics = Metrics(lambda: counts)
+    first = metrics.text(5.0)
+    counts = FeedStats(records=2)
+    assert metrics.text(5.9) == first
+    assert b"batonics_records_total 2.0" in metrics.text(6.0)
 
 
 def test_two_servers_share_no_numbers() -> None:

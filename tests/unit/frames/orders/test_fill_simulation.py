@@ -413,8 +413,8 @@ DAY_ONE = [rec("R", 0), rec("A", 1)]
 def test_a_later_day_makes_the_book_cold_unless_it_opens_it(
     days: list[MboBatch], at_ns: int, warnings: tuple[str, ...]
 ) -> None:
-    def select(batch: MboBatch) -> MboBatch:
-        return take_batch(batch, batch.publisher_id == 1)
+    def select(batch: MboBatch) -> list[MboBatch]:
+        return [take_batch(batch, batch.publisher_id == 1)]
 
     first = batch_of(in_time(DAY_ONE))
     order = "B", 8, 4, START_NS + at_ns + 2 * STEP_NS
