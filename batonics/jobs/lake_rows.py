@@ -149,7 +149,7 @@ class SourceReader:
             sessions=sessions,
             doubtful_days=self._stream.doubtful_days,
             find_holes=self._stream.coverage.holes,
-            find_absences=self._selection.absences,
+            find_absences=self._symbols.absences,
         )
 
     def find_spans(self) -> list[BookSpan]:
