@@ -27,9 +27,8 @@ from numpy.typing import NDArray
 
 from batonics.book import invariants
 from batonics.book.engine import BookEngine
-from batonics.book.growth import grown
 from batonics.book.queues import OrderQueues
-from batonics.book.state import Anomaly, Bbo
+from batonics.book.state import Anomaly
 from batonics.frames.differences import (
     BOOK_KEYS,
     BOOK_VALUES,
@@ -44,9 +43,10 @@ from batonics.frames.differences import (
     find_differences,
     reference_orders,
 )
-from batonics.frames.scan.folding import FoldedPiece, book_keys, fold_pieces
+from batonics.frames.scan.folding import book_keys, fold_pieces
 from batonics.jobs.comparison import compare_with_file, find_other_schema
 from batonics.jobs.convert import ConvertRequest
+from batonics.jobs.event_tallies import EventTallies
 from batonics.jobs.explanations import explain_anomaly, explain_status
 from batonics.jobs.findings import Findings, format_values
 from batonics.jobs.progress import ProgressBars, ReadProgress
@@ -64,6 +64,7 @@ from batonics.jobs.verify_kernels import (
 )
 from batonics.model.mbo import MboBatch
 from batonics.reference.books import DerivedBooks
+from batonics.reference.node_kernels import W_TOUCHED_NODES
 from batonics.settings.loader import current
 from batonics.sinks.atomic import open_atomic
 from batonics.sinks.file_names import check_file_name
@@ -76,6 +77,8 @@ WHOLE_RECORDS_MIN = 1 << 19
 """Records between two comparisons of everything, at least."""
 WHOLE_RECORDS_RATIO = 16
 """Records between two comparisons of everything, at least, by the orders and levels that live."""
+THREAD_ROWS_MIN = 4_096
+"""Records, or changes, that are worth handing to another thread."""
 
 WINDOW_DEFAULT = WindowLength(100_000, events=False)
 
@@ -170,7 +173,7 @@ class Verification:
         self._queues = OrderQueues()
         self._reference = DerivedBooks()
         self._windows = RecordWindows(request.every)
-        self._tallies = _Tallies()
+        self._tallies = EventTallies()
         self._compared = Counter[str]()
         self._differences, self._violations = Findings(), Findings()
         self._broken = Counter[str]()
@@ -203,9 +206,13 @@ class Verification:
                     # The last window of the input ends with the comparison of everything.
                     if self._is_window_over and len(rows.action):
                         self._check_window(thread)
-                    applied = thread.submit(self._reference.add, rows)
-                    yield rows
-                    applied.result()
+                    if len(rows.action) < THREAD_ROWS_MIN:
+                        self._reference.add(rows)
+                        yield rows
+                    else:
+                        applied = thread.submit(self._reference.add, rows)
+                        yield rows
+                        applied.result()
                     self._is_window_over = self._windows.ends_at(self._tallies.records)
             if self.progress is not None:
                 self.progress(self.stream)
@@ -236,14 +243,17 @@ class Verification:
     def _compare_changes(self, thread: ThreadPoolExecutor) -> NDArray[np.int64]:
         """Compare what has changed, but for books within an event; the words of the kernel.
 
-        The thread compares half of the books.
+        The thread compares half of the books, if there are many changes.
         """
         state, witness = self.engine.state, self._reference.witness
         self._reference.has_forgotten = False
         found, of_thread = np.zeros((2, COMPARED_WORDS), np.int64)
-        half = thread.submit(compare_changes, state, witness, 1, 2, of_thread)
-        compare_changes(state, witness, 0, 2, found)
-        half.result()
+        if witness.totals[W_TOUCHED_NODES] < THREAD_ROWS_MIN:
+            compare_changes(state, witness, 0, 1, found)
+        else:
+            half = thread.submit(compare_changes, state, witness, 1, 2, of_thread)
+            compare_changes(state, witness, 0, 2, found)
+            half.result()
         forget_compared(state, witness)
         key = (found if found[DIFFERING] else of_thread)[DIFFERING_KEY]
         found += of_thread
@@ -381,29 +391,3 @@ _COMPARED_WORDS = {
     "levels": COMPARED_LEVELS,
     "orders": COMPARED_ORDERS,
 }
-
-
-class _Tallies:
-    """Counts of records and of events.
-
-    Attributes:
-        records: the number of all records.
-        crossed: by book, the number of events that end with the book crossed (rule 22).
-        locked: by book, the number of events that end with the book locked (rule 22).
-    """
-
-    def __init__(self) -> None:
-        self.records = 0
-        self.crossed, self.locked = np.zeros((2, 64), np.int64)
-
-    def add(self, piece: FoldedPiece) -> None:
-        self.records += len(piece.batch.action)
-        if len(piece.keys) > len(self.crossed):
-            self.crossed = grown(self.crossed, 2 * len(piece.keys), 0)
-            self.locked = grown(self.locked, 2 * len(piece.keys), 0)
-        ends = piece.copy_event_ends()
-        bbo = ends.bbo
-        both = (bbo[:, Bbo.BID_SIZE] > 0) & (bbo[:, Bbo.ASK_SIZE] > 0)
-        bid, ask = bbo[:, Bbo.BID_PRICE], bbo[:, Bbo.ASK_PRICE]
-        np.add.at(self.crossed, ends.book[both & (bid > ask)], 1)
-        np.add.at(self.locked, ends.book[both & (bid == ask)], 1)
