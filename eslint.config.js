@@ -6,7 +6,8 @@ const browser = [
   "Element", "HTMLElement", "HTMLInputElement", "HTMLSelectElement", "HTMLButtonElement", "HTMLDivElement",
   "HTMLTableElement", "HTMLOListElement", "HTMLParagraphElement", "HTMLHeadingElement",
   "HTMLFormElement", "HTMLDialogElement", "HTMLOutputElement", "HTMLDataListElement",
-  "HTMLCanvasElement",
+  "HTMLCanvasElement", "HTMLSpanElement", "HTMLTextAreaElement", "HTMLDListElement", "Option",
+  "navigator", "URL", "Blob", "SVGSVGElement", "SVGElement",
 ];
 
 export default [

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import Watched, open_browser
 from tests.support.command import SAMPLE, SCRIPT, environment
+from tests.support.lakes import load
 from tests.support.real_files import CLX5, ESH4_DAYS
 from tests.support.serve import Server, serving
 
@@ -224,6 +225,81 @@ def test_axe_finds_nothing(
     assert results.violations_count == 0, results.generate_report()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.context.close()
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("page") / "lake"
+    load(root, SAMPLE, schemas=["trades", "states-1"])
+    return root
+
+
+def ask_sql(page: Page) -> list[list[str]]:
+    """Run the query of the SQL box by its key; the cells of the answer."""
+    page.locator("#sql-text").press("Control+Enter")
+    page.wait_for_selector('#sql-panel[aria-busy="true"], #sql-panel[aria-busy="false"]')
+    page.wait_for_selector('#sql-panel[aria-busy="false"]')
+    cells: list[list[str]] = page.evaluate(
+        "() => [...document.querySelectorAll('#sql-table tbody tr')].map("
+        "(row) => [...row.cells].map((cell) => cell.textContent))"
+    )
+    return cells
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_sql_box_answers(browser: Browser, lake: Path, scheme: str) -> None:
+    with serving(SAMPLE, "--lake", lake) as server:
+        watched = Watched(
+            browser,
+            server.address,
+            color_scheme=scheme,
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        page = watched.open("#symbol=SIM1")
+        page.keyboard.press("s")
+        page.fill("#sql-text", "SELECT symbol, count(*) AS n FROM trades GROUP BY 1 ORDER BY 1")
+        rows = ask_sql(page)
+        assert [row[0] for row in rows] == [f"SIM{number}" for number in range(5)]
+        assert "5 rows" in page.inner_text("#sql-summary")
+        assert page.locator("#sql-chart .bar").count() == 5
+        page.check("#sql-symbol")
+        assert ask_sql(page) == [rows[1]]
+        page.click("#sql-copy")
+        expect(page.locator("#sql-summary")).to_contain_text("copied")
+        assert (
+            page.evaluate("navigator.clipboard.readText()") == f"symbol,n\r\nSIM1,{rows[1][1]}\r\n"
+        )
+        # A query of the menu: its parameter, and what has to be known of its answer.
+        page.select_option("#sql-query", "spread_by_hour")
+        page.fill('#sql-parameters input[name="tz"]', "Asia/Tokyo")
+        assert ask_sql(page)[0][2:4] == ["23", "Asia/Tokyo"]
+        assert "sessions_known is false" in page.inner_text("#sql-note")
+        missing = page.locator('#sql-query option[value="depth_by_hour"]')
+        assert (missing.is_disabled(), "no states_10" in missing.inner_text()) == (True, True)
+        # A colleague who opens the URL has the same query.
+        assert "query=spread_by_hour" in page.url
+        assert "tz%3DAsia%252FTokyo" in page.url
+        results = Axe().run(page)
+        assert results.violations_count == 0, results.generate_report()
+        page.select_option("#sql-query", "")
+        page.fill("#sql-text", "DROP TABLE trades")
+        ask_sql(page)
+        assert "expected one SELECT statement" in page.inner_text("#sql-note")
+        assert (watched.errors, watched.foreign) == ([], [])
+        page.context.close()
+
+
+def test_a_lake_alone_has_the_sql_box_alone(browser: Browser, lake: Path) -> None:
+    with serving(lake) as server:
+        watched = Watched(browser, server.address)
+        page = watched.page
+        page.goto(f"http://{server.address}/")
+        page.wait_for_selector("#sql-panel:not([hidden])")
+        assert ask_sql(page)
+        assert not page.locator("#ladder-panel").is_visible()
+        assert Axe().run(page).violations_count == 0
+        assert (watched.errors, watched.foreign) == ([], [])
+        page.context.close()
 
 
 def test_a_server_that_comes_back(browser: Browser) -> None:

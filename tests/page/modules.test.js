@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { chartColumns, makeChart, runsOf } from "../../batonics/server/page/answer_chart.js";
+import { columnTexts, toCsv } from "../../batonics/server/page/answer_table.js";
 import { makeStrength } from "../../batonics/server/page/heatmap_drawing.js";
 import {
   cumulativeDelta, imbalances, spreads, volumeProfile, volumes,
@@ -100,4 +102,60 @@ test("of the requests that come while one is under way, the last one follows", a
   await Promise.all(done);
   assert.deepEqual(shown, ["failed", "three"]);
   assert.equal(latest.isBusy, false);
+});
+
+const answer = (columns, rows) => ({
+  columns: columns.map(([name, type]) => ({ name, type, unit: null })), rows, more: false,
+  note: null,
+});
+
+test("a chart has a line for each text over the first time, and no id is a number", () => {
+  const rows = [
+    ["2026-01-05T14:30:02Z", "A", 1, "2.50"],
+    ["2026-01-05T14:30:01Z", "A", 1, null],
+    ["2026-01-05T14:30:01Z", "B", 1, "9007199254740993"],
+  ];
+  const types = [["ts", "datetime"], ["symbol", "string"], ["publisher_id", "uint16"],
+    ["price", "decimal"]];
+  const found = answer(types, rows);
+  assert.deepEqual(chartColumns(found), ["price"]);
+  const chart = makeChart(found, "price");
+  assert.deepEqual([chart.across, chart.hasBars], ["ts", false]);
+  assert.deepEqual(
+    chart.lines.map((line) => [line.name, line.points.map((point) => point.y)]),
+    [["A", [NaN, 2.5]], ["B", [9007199254740992]]],
+  );
+});
+
+test("a chart has bars where nothing orders the rows, or no line has two points", () => {
+  const texts = answer([["symbol", "string"], ["volume", "int64"]], [["A", "3"], ["B", "5"]]);
+  const hours = answer(
+    [["symbol", "string"], ["hour", "int64"], ["spread", "float64"]],
+    [["A", "14", 0.5], ["B", "14", 0.25]],
+  );
+  for (const [found, name] of [[texts, "volume"], [hours, "spread"]]) {
+    const chart = makeChart(found, name);
+    assert.equal(chart.hasBars, true);
+    assert.deepEqual(chart.lines[0].points.map((point) => point.label), ["A", "B"]);
+  }
+});
+
+test("a line ends where a number is missing", () => {
+  const points = [1, 2, NaN, 4].map((y, x) => ({ x, y, label: "" }));
+  assert.deepEqual(runsOf(points).map((run) => run.map((point) => point.y)), [[1, 2], [4]]);
+});
+
+test("CSV has every row, quoted where it must be", () => {
+  const rows = [["a,b", "1"], ['say "x"', null], ["line\nbreak", "3"]];
+  assert.equal(
+    toCsv(answer([["name", "string"], ["n", "int64"]], rows)),
+    'name,n\r\n"a,b",1\r\n"say ""x""",\r\n"line\nbreak",3\r\n',
+  );
+});
+
+test("decimals of a column have as many places as one of them needs", () => {
+  assert.deepEqual(
+    columnTexts(["40.010000000", null, "2979.250000000", "100.000000000", "100"], "decimal"),
+    ["40.01", "", "2979.25", "100.00", "100.00"],
+  );
 });

@@ -6,6 +6,10 @@
 /** @typedef {import("./types.js").RecordRow} RecordRow */
 /** @typedef {import("./types.js").OrdersDocument} OrdersDocument */
 /** @typedef {import("./types.js").Heatmap} Heatmap */
+/** @typedef {import("./types.js").ShippedQuery} ShippedQuery */
+/** @typedef {import("./types.js").LakeDocument} LakeDocument */
+/** @typedef {import("./types.js").QueryRequest} QueryRequest */
+/** @typedef {import("./types.js").QueryAnswer} QueryAnswer */
 
 /** The server refused, or could not answer: the text says what to do. */
 export class RequestError extends Error {
@@ -99,6 +103,36 @@ export class Client {
     return this.get(`v1/${direction}`, { ...bookParams(name), kind, from });
   }
 
+  /** @returns {Promise<{hasFiles: boolean, hasLake: boolean}>} what the server has */
+  async offers() {
+    /** @type {{endpoints: Record<string, string>}} */
+    const { endpoints } = await this.get("", {});
+    return { hasFiles: "/v1/symbols" in endpoints, hasLake: "/v1/query" in endpoints };
+  }
+
+  /**
+   * The queries that come with the server, and what its lake has.
+   * @returns {Promise<{queries: ShippedQuery[], lake: LakeDocument}>}
+   */
+  async lake() {
+    const [{ queries }, lake] = await Promise.all([
+      this.get("v1/queries", {}),
+      this.get("v1/lake", {}),
+    ]);
+    return { queries, lake };
+  }
+
+  /**
+   * The answer to a SQL query.
+   * @param {QueryRequest} query
+   * @returns {Promise<QueryAnswer>}
+   */
+  async query(query) {
+    const headers = { "Content-Type": "application/json" };
+    const body = JSON.stringify(query);
+    return read(await this.fetch("v1/query", { method: "POST", headers, body }));
+  }
+
   /**
    * A document of the API.
    * @param {string} path
@@ -107,23 +141,22 @@ export class Client {
    */
   async get(path, params) {
     const query = new URLSearchParams(Object.entries(params).filter(([, value]) => value !== ""));
-    const response = await this.fetch(`${path}?${query}`);
-    if (response.ok) return response.json();
-    /** @type {import("./types.js").Problem} */
-    const problem = await response.json().catch(() => ({ title: response.statusText, detail: "" }));
-    throw new RequestError(response.status, `${problem.title}: ${problem.detail}`);
+    const url = query.size ? `${path}?${query}` : path || "./";
+    return read(await this.fetch(url, { headers: { Accept: "application/json" } }));
   }
 
   /**
    * @param {string} url
+   * @param {{method?: string, headers: Record<string, string>, body?: string}} request
    * @returns {Promise<Response>}
    */
-  async fetch(url) {
+  async fetch(url, request) {
     for (;;) {
       const token = this.storage.getItem("token");
       /** @type {Record<string, string>} */
-      const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
-      const response = await fetch(url, { headers }).catch(() => {
+      const access = token === null ? {} : { Authorization: `Bearer ${token}` };
+      const headers = { ...request.headers, ...access };
+      const response = await fetch(url, { ...request, headers }).catch(() => {
         throw new RequestError(0, "the server cannot be reached");
       });
       if (response.status !== 401) return response;
@@ -147,6 +180,18 @@ export class Client {
     });
     this.storage.setItem("token", await this.asking);
   }
+}
+
+/**
+ * The document of a response; a problem is a RequestError.
+ * @param {Response} response
+ * @returns {Promise<any>}
+ */
+async function read(response) {
+  if (response.ok) return response.json();
+  /** @type {import("./types.js").Problem} */
+  const problem = await response.json().catch(() => ({ title: response.statusText, detail: "" }));
+  throw new RequestError(response.status, `${problem.title}: ${problem.detail}`);
 }
 
 /**

@@ -31,7 +31,8 @@ export function bindKeys(table) {
 }
 
 function leaveField() {
-  if (document.activeElement instanceof HTMLInputElement) document.activeElement.blur();
+  const active = document.activeElement;
+  if (active instanceof HTMLInputElement || active instanceof HTMLTextAreaElement) active.blur();
 }
 
 /**
@@ -41,5 +42,5 @@ function leaveField() {
 function isTyping(target) {
   if (document.querySelector("dialog[open]")) return true;
   if (target instanceof HTMLInputElement) return target.type !== "range";
-  return target instanceof HTMLSelectElement;
+  return target instanceof HTMLSelectElement || target instanceof HTMLTextAreaElement;
 }

@@ -8,6 +8,7 @@ import { Ladder } from "./ladder.js";
 import { Latest } from "./latest.js";
 import { OrderPanel } from "./order.js";
 import { Queue } from "./queue.js";
+import { SqlPanel } from "./sql.js";
 import { showStatus } from "./status.js";
 import { SymbolPicker } from "./symbols.js";
 import { Tape, sizeByPrice } from "./tape.js";
@@ -38,6 +39,7 @@ const times = new TimeControls(
   showProblem,
 );
 
+const sql = new SqlPanel(client, (part) => view.set(part));
 const heatmap = new HeatmapPanel(client, (part) => view.set(part), fail);
 
 const books = new Latest(
@@ -89,11 +91,27 @@ function show(state, before) {
     ladder.mark(state.side, state.price);
     queue.show(shownBook, state);
   }
+  if (has("symbol", "panel", "query", "sql", "parameters")) showSql(state);
   if (has("order", "at")) {
     find("order-id", HTMLInputElement).value = state.order;
     if (state.order) void waitFor(orders.ask(state));
     else orderPanel.show(null);
   }
+}
+
+/** @param {ViewState} state */
+function showSql(state) {
+  const isOpen = state.panel === "sql" && document.body.classList.contains("has-lake");
+  find("sql-panel", HTMLElement).hidden = !isOpen;
+  find("panels", HTMLElement).classList.toggle("with-sql", isOpen);
+  ladder.centre(); // its height is another one
+  if (isOpen) sql.show(state);
+}
+
+function toggleSql() {
+  if (!document.body.classList.contains("has-lake")) return;
+  view.set({ panel: view.state.panel === "sql" ? "" : "sql" });
+  if (view.state.panel === "sql") sql.focus();
 }
 
 let waiting = 0;
@@ -153,6 +171,7 @@ function bind() {
   const toggleTheme = bindTheme();
   const help = find("help", HTMLDialogElement);
   const order = find("order-id", HTMLInputElement);
+  find("sql-button", HTMLButtonElement).addEventListener("click", toggleSql);
   find("help-button", HTMLButtonElement).addEventListener("click", () => help.showModal());
   find("order-form", HTMLFormElement).addEventListener("submit", (event) => {
     event.preventDefault();
@@ -179,6 +198,7 @@ function bind() {
     { keys: "/", text: "choose a symbol", run: () => symbols.focus() },
     { keys: "t", text: "write a time", run: () => find("time", HTMLInputElement).select() },
     { keys: "o", text: "write an order id", run: () => order.select() },
+    { keys: "s", text: "SQL, where the server has a lake", run: toggleSql },
     { keys: "d", text: "dark, light", run: toggleTheme },
     { keys: "?", text: "this list", run: () => help.showModal() },
   ]);
@@ -190,8 +210,18 @@ async function start() {
   if (code) await client.redeem(code);
   view.set({}); // the code leaves the URL
   view.listen(show);
+  const { hasFiles, hasLake } = await client.offers();
+  if (hasLake) {
+    await sql.load();
+    find("sql-button", HTMLButtonElement).hidden = false;
+  }
+  if (!hasFiles) {
+    document.body.classList.add("lake-only");
+    view.set({ panel: "sql" });
+    showSql(view.state);
+    return;
+  }
   const first = await symbols.load();
-  if (!first) return;
   times.setSpan(first.data);
   heatmap.setData(first.data);
   if (view.state.symbol || first.books.length === 0) show(view.state, null);

@@ -33,5 +33,17 @@
  *   other_volume: number[][]}} Heatmap
  *   A grid has a list for each column of time, of its rows, the lowest price first.
  * @typedef {{title: string, status: number, detail: string}} Problem
+ * @typedef {{name: string, type: string, default: string | null,
+ *   description: string}} QueryParameter
+ * @typedef {{name: string, title: string, question: string, reads: string[], missing: string[],
+ *   parameters: QueryParameter[], sql: string}} ShippedQuery
+ * @typedef {{views: {view: string, rows: number, from: string | null, until: string | null,
+ *   columns: {name: string, type: string}[]}[], symbols: string[],
+ *   more_symbols: number}} LakeDocument
+ * @typedef {{sql?: string, query?: string, parameters?: Record<string, string>,
+ *   symbols?: string[], limit?: number}} QueryRequest
+ * @typedef {null | boolean | number | string | object} Cell
+ * @typedef {{columns: {name: string, type: string, unit: string | null}[], rows: Cell[][],
+ *   more: boolean, note: string | null}} QueryAnswer
  */
 export {};
