@@ -33,7 +33,7 @@ from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
 from batonics.lake.commits import OWN_STATUSES, commit_load
 from batonics.lake.lake import Lake
-from batonics.lake.load_selection import ALL_ROWS, LoadSelection
+from batonics.lake.load_selection import WHOLE_SOURCE, LoadSelection
 from batonics.lake.overlap import check_overlap
 from batonics.lake.row_filters import parse_row_filter
 from batonics.lake.storage import Store, open_store
@@ -80,7 +80,7 @@ class LoadRequest:
     one_stream: bool = False
     again: bool = False
     options: InputOptions = DEFAULT_OPTIONS
-    selection: LoadSelection = ALL_ROWS
+    selection: LoadSelection = WHOLE_SOURCE
     statuses: tuple[str, ...] = ()
     sessions: SessionCalendar | None = None
 

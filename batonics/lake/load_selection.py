@@ -60,7 +60,7 @@ class LoadSelection(NamedTuple):
         return f"{scope} of {sha256(names.encode()).hexdigest()[:16]}"
 
 
-ALL_ROWS = LoadSelection()
+WHOLE_SOURCE = LoadSelection()
 """All of a source."""
 
 
