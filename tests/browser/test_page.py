@@ -135,6 +135,45 @@ def test_an_order_shows_its_life(watched: Watched, server: Server) -> None:
     wait_for(page, f"record:{life['records'][0]['record']}")
 
 
+def test_a_queue_shows_ages_and_refills(browser: Browser, test_data: Path) -> None:
+    # The bid of 67 fills, whose first size was 1: an iceberg order of real data.
+    view = "#symbol=CLX5&at=record:30546&side=B&price=64.8"
+    with serving(test_data / CLX5) as server:
+        watched = Watched(browser, server.address)
+        page = watched.open(view)
+        wait_for(page, "record:30546")
+        queue = server.get("/v1/queues/CLX5?side=B&price=64.8&at=record:30546").document
+        refilled = [one["order_id"] for one in queue["orders"] if one["is_refilled"]]
+        assert refilled == ["8058566605345"]
+        marked = page.locator("#queue .refilled")
+        assert marked.get_attribute("data-order") == refilled[0]
+        assert "filled 67 of first 1" in (marked.get_attribute("aria-label") or "")
+        assert page.locator('#queue button:not([class*="age-"])').count() == 0
+        assert (watched.errors, watched.foreign) == ([], [])
+        page.context.close()
+
+
+def test_books_stand_side_by_side(watched: Watched, server: Server) -> None:
+    page = watched.open("#symbol=SIM0&at=record:50000")
+    page.keyboard.press("b")
+    page.keyboard.type("SIM1, SIM2 NONE")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#beside-panel article:nth-child(3)")
+    wait_for(page, "record:50000")
+    texts = page.locator("#beside-panel article").all_inner_texts()
+    assert len(texts) == 3
+    for symbol, text in zip(("SIM1", "SIM2"), texts, strict=False):
+        book = server.get(f"/v1/books/{symbol}?at=record:50000&depth=3").document
+        sizes = [level["size"] for level in (*book["asks"][::-1], *book["bids"])]
+        assert [
+            int(line.split("\t")[0] or line.split("\t")[2]) for line in text.splitlines()[-6:]
+        ] == sizes
+    assert "no book has the symbol 'NONE'" in texts[2]
+    assert Axe().run(page).violations_count == 0
+    page.locator("#beside-panel button").first.click()
+    expect(page).to_have_title("SIM1 - batonics")
+
+
 def test_keys_reach_everything(watched: Watched, server: Server) -> None:
     page = watched.open("#symbol=SIM0")
     page.select_option("#kind", "sweep")

@@ -8,6 +8,8 @@ import {
   cumulativeDelta, imbalances, spreads, volumeProfile, volumes,
 } from "../../batonics/server/page/lanes.js";
 import { Latest } from "../../batonics/server/page/latest.js";
+import { readNames } from "../../batonics/server/page/beside.js";
+import { ageStep, describeAge } from "../../batonics/server/page/queue.js";
 import { howItLeft } from "../../batonics/server/page/order.js";
 import { joinTrades, sizeByPrice } from "../../batonics/server/page/tape.js";
 import { readHash, writeHash } from "../../batonics/server/page/view.js";
@@ -158,4 +160,29 @@ test("decimals of a column have as many places as one of them needs", () => {
     columnTexts(["40.010000000", null, "2979.250000000", "100.000000000", "100"], "decimal"),
     ["40.01", "", "2979.25", "100.00", "100.00"],
   );
+});
+
+test("the colour of an order is its time in its place; what is not known is the oldest", () => {
+  const now = "2026-01-05T14:30:40.000000000Z";
+  const placed = ["14:30:39.5", "14:30:35", "14:30:00", "14:25:00", "13:00:00"];
+  assert.deepEqual(
+    placed.map((time) => ageStep({ placed: `2026-01-05T${time}Z` }, now)), [0, 1, 2, 3, 4],
+  );
+  assert.equal(ageStep({ placed: null }, now), 4);
+});
+
+test("an order that was refilled says so", () => {
+  const order = {
+    order_id: "1", size: 2, added: "2026-01-05T14:30:00Z", placed: "2026-01-05T14:30:30Z",
+    first_size: 1, filled: 67, is_refilled: true, is_from_snapshot: false,
+  };
+  assert.equal(
+    describeAge(order, "2026-01-05T14:30:40Z"),
+    ", in its place for 10 s, added 40 s ago, filled 67 of first 1, refilled after fills",
+  );
+});
+
+test("names of books beside are parted by commas or spaces, each once", () => {
+  assert.deepEqual(readNames(" CLZ5,CLF6  CLZ5,"), ["CLZ5", "CLF6"]);
+  assert.deepEqual(readNames(""), []);
 });

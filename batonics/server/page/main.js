@@ -1,5 +1,6 @@
 /** Wires the page: the view says what is shown, requests fetch it, panels draw it. */
 
+import { Beside } from "./beside.js";
 import { Client, RequestError } from "./client.js";
 import { find } from "./dom.js";
 import { HeatmapPanel } from "./heatmap.js";
@@ -39,6 +40,7 @@ const times = new TimeControls(
   showProblem,
 );
 
+const beside = new Beside(client, (part) => view.set(part));
 const sql = new SqlPanel(client, (part) => view.set(part));
 const heatmap = new HeatmapPanel(client, (part) => view.set(part), fail);
 
@@ -54,6 +56,13 @@ const trades = new Latest(
     ladder.showTraded(sizeByPrice(page.records));
   },
   fail,
+);
+const ages = new Latest(
+  (/** @type {ViewState} */ state) => client.queue(state, state),
+  (document) => queue.showAges(document),
+  (error) => {
+    if (!(error instanceof RequestError)) throw error; // without ages, blocks are pale
+  },
 );
 const orders = new Latest(
   (/** @type {ViewState} */ state) => client.orders(state.order, state.at),
@@ -87,6 +96,10 @@ function show(state, before) {
     void waitFor(trades.ask(state));
   }
   if (state.symbol && has("symbol", "publisher", "from", "to")) void waitFor(heatmap.ask(state));
+  if (has("beside", "at")) void waitFor(beside.show(state));
+  if (state.price && has("symbol", "publisher", "at", "side", "price")) {
+    void waitFor(ages.ask(state));
+  }
   if (has("side", "price", "order")) {
     ladder.mark(state.side, state.price);
     queue.show(shownBook, state);
@@ -198,6 +211,7 @@ function bind() {
     { keys: "/", text: "choose a symbol", run: () => symbols.focus() },
     { keys: "t", text: "write a time", run: () => find("time", HTMLInputElement).select() },
     { keys: "o", text: "write an order id", run: () => order.select() },
+    { keys: "b", text: "books beside", run: () => beside.focus() },
     { keys: "s", text: "SQL, where the server has a lake", run: toggleSql },
     { keys: "d", text: "dark, light", run: toggleTheme },
     { keys: "?", text: "this list", run: () => help.showModal() },
