@@ -36,6 +36,11 @@ from batonics.book.state import (
     LAST_SEEN,
     NO_RECORD,
     RECORD_BEFORE,
+    T_CHANGED_BOOKS,
+    T_DELTAS,
+    T_EVENT_ENDS,
+    T_TOPS,
+    T_WINDOWS,
     TOP_LEVEL_WORDS,
     TOP_WORDS,
     WORST_KEY,
@@ -215,7 +220,7 @@ class BookEngine(BookReader):
         self._fit_outputs(0)
         self._fit_seen()
         totals = self.state.totals
-        changed = np.empty(totals[Total.CHANGED_BOOKS], np.int64)
+        changed = np.empty(totals[T_CHANGED_BOOKS], np.int64)
         ended = publish_kernels.publish(
             self.state,
             self._out,
@@ -224,7 +229,7 @@ class BookEngine(BookReader):
             _moments(batch),
             self._seen.reshape(-1),
         )
-        totals[Total.CHANGED_BOOKS] = 0
+        totals[T_CHANGED_BOOKS] = 0
         return changed, int(ended)
 
     def rebuild(self) -> None:
@@ -251,14 +256,14 @@ class BookEngine(BookReader):
         tops, seen, last_positions = self._no_tops, self._seen, self._last_positions
         if self._keeps_tops:
             words = self._top_words
-            tops = out.tops[: totals[Total.TOPS] * words].reshape(-1, words)
+            tops = out.tops[: totals[T_TOPS] * words].reshape(-1, words)
             # The moments of this batch are about to take the place of those seen before.
             if (tops[:, Top.ROW] == LAST_SEEN).any() or (last_rows(tops) < 0).any():
                 seen, last_positions = seen.copy(), last_positions.copy()
         return FoldResult(
             out.bbo[: bbo_rows * _BBO].reshape(-1, _BBO),
-            out.deltas[: totals[Total.DELTAS] * _DELTA].reshape(-1, _DELTA),
-            out.event_ends[: totals[Total.EVENT_ENDS] * _EVENT_END].reshape(-1, _EVENT_END),
+            out.deltas[: totals[T_DELTAS] * _DELTA].reshape(-1, _DELTA),
+            out.event_ends[: totals[T_EVENT_ENDS] * _EVENT_END].reshape(-1, _EVENT_END),
             tops,
             TopRecords(
                 tops, batch, self._kept, seen, self.records - len(batch.action), last_positions
@@ -312,8 +317,8 @@ class BookEngine(BookReader):
     def _empty_outputs(self) -> None:
         """Empty every output."""
         totals = self.state.totals
-        totals[Total.DELTAS] = totals[Total.TOPS] = totals[Total.WINDOWS] = 0
-        totals[Total.EVENT_ENDS] = 0
+        totals[T_DELTAS] = totals[T_TOPS] = totals[T_WINDOWS] = 0
+        totals[T_EVENT_ENDS] = 0
 
     def _fit_outputs(self, rows: int, open_snapshots: int = 0) -> None:
         """Make room for the outputs of so many rows and ends of snapshots."""

@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 from batonics.book.results import Levels, Orders
 from batonics.book.state import (
     ASK_LADDER,
+    B_KEY,
     BID_LADDER,
     BOOK_WORDS,
+    LADDER_EMPTY,
+    LADDER_LENGTH,
+    LADDER_START,
     SLOT_WORDS,
+    T_BOOKS,
     Anomaly,
     Book,
     Ladder,
@@ -21,8 +26,11 @@ from batonics.book.state import (
     Order,
     State,
     Status,
-    Total,
 )
+from batonics.model.book_checksum import PriceLevel
+
+SideLevels = list[PriceLevel]
+"""Levels of one side, the best first."""
 
 
 class BookReader:
@@ -40,13 +48,12 @@ class BookReader:
     @property
     def book_count(self) -> int:
         """The number of books."""
-        return int(self.state.totals[Total.BOOKS])
+        return int(self.state.totals[T_BOOKS])
 
     def keys(self, first: int = 0) -> list[tuple[int, int]]:
         """`(publisher_id, instrument_id)` of each book (rule 1), from the number `first` on."""
-        keys = self._book_words()[first:, Book.KEY]
-        publishers, instruments = keys >> 32, keys & 0xFFFFFFFF
-        return list(zip(publishers.tolist(), instruments.tolist(), strict=True))
+        keys = self._book_words()[first:, B_KEY].tolist()
+        return [(key >> 32, key & 0xFFFFFFFF) for key in keys]
 
     def statuses(self) -> list[Status]:
         """The status of each book."""
@@ -94,6 +101,27 @@ class BookReader:
         )
         has_size = size > 0
         return Levels(*(column[has_size] for column in levels))
+
+    def best_levels(self, book: int, depth: int | None = None) -> tuple[SideLevels, SideLevels]:
+        """The best levels of a book, at a cost of their number: bids, asks, the best first.
+
+        Args:
+            book: the number of the book.
+            depth: levels of each side; None: all.
+        """
+        words = self.state.books[book * BOOK_WORDS : (book + 1) * BOOK_WORDS].tolist()
+        levels = self.state.levels.reshape(-1, SLOT_WORDS)
+        found: list[SideLevels] = []
+        for side, ladder in enumerate((BID_LADDER, ASK_LADDER)):
+            length = words[ladder + LADDER_LENGTH]
+            end = words[ladder + LADDER_START] + length
+            if depth is not None:  # empty levels may stand between them
+                length = min(length, depth + words[ladder + LADDER_EMPTY])
+            # The best level is the last of its run.
+            rows = levels[self.state.run_slots[end - length : end]].tolist()
+            best = [(key ^ -side, size, count) for key, _, size, count in reversed(rows) if size]
+            found.append(best[:depth])
+        return found[0], found[1]
 
     def orders(self, book: int | None = None) -> Orders:
         """Every live order of every book, or of one; either way all orders are visited."""

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from batonics.client.books import BookMismatchError, ClientBook, LevelBook, OrderBook, TradesFeed
 from batonics.model.errors import BatonicsError
 
+_RESUME_ID = "resume"
+"""The id of requests by which a new connection goes on where the last one was."""
 AnyBook = LevelBook | OrderBook | TradesFeed
 
 
@@ -62,7 +64,8 @@ class BookTracker:
             self._note_record(message["record"])
             return True, self._check(message["books"])
         if kind == "clock":
-            self._clock = message
+            # A new connection stands still until it is told to play, and may be lost before.
+            self._clock = self._clock if message["id"] == _RESUME_ID else message
             self._record = message["record"]
         elif kind == "cut":
             found = _book_id(message)
@@ -150,7 +153,7 @@ class BookTracker:
         if clock is not None:
             play = {"op": "play"} if clock["is_playing"] else {"op": "speed"}
             requests.append({**play, "speed": clock["speed"]})
-        return requests
+        return [{**request, "id": _RESUME_ID} for request in requests]
 
 
 def _book_id(message: dict[str, Any]) -> BookId:

@@ -37,6 +37,7 @@ class ColumnNotes:
 
     Attributes:
         has_float_prices: prices were floats, each of them exact.
+        near_floats: number of prices whose floats were beside the nearest one.
         losses: number of values of which something is lost, by what it is.
         decimal_prices: whether prices are decimals or floats, not integers of 1e-9; None: none has
             come.
@@ -47,6 +48,7 @@ class ColumnNotes:
 
     def __init__(self, *, lossy: bool = False, advice: str = LOSSY_ADVICE) -> None:
         self.has_float_prices = False
+        self.near_floats = 0
         self.losses = Counter[str]()
         self.decimal_prices: bool | None = None
         self.has_nanoseconds = False

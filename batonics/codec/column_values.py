@@ -6,7 +6,8 @@ caller takes losses; `ColumnNotes` counts them.
 
 A float is exact if it is the one nearest to a single decimal. Below `FLOAT_PRICE_MAX` floats are
 less than 1e-9 apart, so each price of 1e-9 has a float of its own. `rint(price * 1e9)` is off by
-one for some of them, from 4,194,304 on (`float_kernels.py`).
+one for some of them, from 4,194,304 on (`float_kernels.py`). Below `NEAR_FLOAT_MAX` a float beside
+that one is taken too, and counted: Polars divides by a number by multiplying with its inverse.
 """
 
 from __future__ import annotations
@@ -41,7 +42,11 @@ from batonics.model.mbo import (
     Action,
     Side,
 )
+from batonics.model.prices import format_price
 
+NEAR_FLOAT_MAX, NEAR_FLOAT_STEPS = 2**20, 2
+"""Below this a float is taken that is up to so many floats beside the nearest one to a price: no
+other price is as near, since four steps are less than 1e-9."""
 FLOAT_INTEGER_MAX = 2**53
 """From here on, floats are too far apart to tell integers."""
 _DECIMALS = 9
@@ -49,6 +54,7 @@ _ZONE = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$")
 _FLOAT_TEXT = re.compile(r"([+-]?\d+)\.(0+)")
 _EXPONENT_TEXT = re.compile(r"[+-]?\d+(?:\.\d+)?[eE][+-]?\d+")
 _POINT = "[.eE]"
+_FLOAT_DECIMALS = r"^-?\d{1,7}\.\d{10,20}$"
 _NANOSECONDS = r"\.\d{7}"
 _OTHER_UNITS = (
     (np.int64(600_000_000), np.int64(4_200_000_000), "seconds"),
@@ -91,6 +97,7 @@ def price_column(name: str, column: pa.Array, notes: ColumnNotes) -> NDArray[np.
         column = without_empty(column)
         if not _is_decimal_text(name, column, notes):
             return integer_column(name, column, np.dtype(np.int64), notes)
+        column = _without_near_floats(column, notes)
         column = cast_column(name, column, pa.decimal128(38, _DECIMALS))
     else:
         _note_unit(name, column, notes)
@@ -263,6 +270,8 @@ def _float_prices(name: str, column: pa.Array, notes: ColumnNotes) -> NDArray[np
         if np.isinf(values).any():
             raise BadValueError(int(np.isinf(values).argmax()), f"{name} is infinite")
         lost = np.flatnonzero(~is_exact | (not is_double and ~np.isnan(values)))
+        if is_double:
+            lost = _take_near_floats(values, lost, prices, notes)
         if len(lost):
             row = int(lost[0])
             kind = _describe_float(name, float(values[row]), is_double=is_double)
@@ -270,6 +279,42 @@ def _float_prices(name: str, column: pa.Array, notes: ColumnNotes) -> NDArray[np
             prices[lost] = _nearest_prices(name, values, lost)
     notes.has_float_prices = notes.has_float_prices or has_prices
     return prices
+
+
+def _take_near_floats(
+    values: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    prices: NDArray[np.int64],
+    notes: ColumnNotes,
+) -> NDArray[np.int64]:
+    """Write the prices of floats beside the nearest one to a price; the rows of the others.
+
+    A price that is multiplied by 1e-9 instead of divided by 1e9 is such a float.
+    """
+    found = values[rows]
+    units = np.rint(np.where(np.abs(found) < NEAR_FLOAT_MAX, found, 0) * PRICE_SCALE)
+    distance = np.abs(found - units / PRICE_SCALE)
+    is_near = distance <= NEAR_FLOAT_STEPS * np.spacing(np.abs(found))
+    prices[rows[is_near]] = units[is_near].astype(np.int64)
+    notes.near_floats += int((is_near & (distance > 0)).sum())
+    others: NDArray[np.int64] = rows[~is_near]
+    return others
+
+
+def _without_near_floats(column: pa.Array, notes: ColumnNotes) -> pa.Array:
+    """Text of prices with the price in place of each float beside the nearest one to it."""
+    is_long = pc.match_substring_regex(column, _FLOAT_DECIMALS).fill_null(FALSE)
+    if not pc.any(is_long).as_py():
+        return column
+    texts: list[str] = column.filter(is_long).to_pylist()
+    # Of a text with more digits than its float has, some are lost: it is no float's.
+    floats = [float(text) if str(float(text)) == text else math.nan for text in texts]
+    values, prices = np.array(floats), np.zeros(len(texts), np.int64)
+    others = _take_near_floats(values, np.arange(len(texts)), prices, notes)
+    exact = [format_price(price) for price in prices.tolist()]
+    for row in others.tolist():
+        exact[row] = texts[row]  # which is refused
+    return pc.replace_with_mask(column, is_long, pa.array(exact, column.type))
 
 
 def _nearest_prices(name: str, values: NDArray[np.float64], rows: NDArray[np.int64]) -> list[int]:

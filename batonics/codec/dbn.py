@@ -327,6 +327,10 @@ class DbnDecoder(StreamDecoder):
                 text = "an error whose text is damaged" if message is None else message.text
                 error = self._refusal(f"the gateway says: {text}")
                 return _StreamEnd(error, stop, row, index + 1)
+            if record.rtype == RTYPE_ERROR:
+                message = self._gateway_message(record)
+                self.other_records.append(record._replace(content=message))
+                continue
             try:
                 content = parse_content(record, self.version, self._source)
             except DamagedInputError as damage:

@@ -35,6 +35,7 @@ from batonics.codec.column_notes import (
     check_text_times,
 )
 from batonics.codec.column_values import (
+    NEAR_FLOAT_STEPS,
     has_decimal_point,
     integer_column,
     letter_column,
@@ -202,8 +203,12 @@ class MboColumns:
         lines = []
         if self.notes.text_times and not self.notes.has_nanoseconds:
             losses += [f"{NO_NANOSECONDS} ({self.notes.text_times:,} values)"]
-        if self.notes.has_float_prices:
-            lines.append("prices are floats; each is the float nearest to one price of 1e-9")
+        near = self.notes.near_floats
+        if self.notes.has_float_prices or near:
+            line = "prices are floats; each is the float nearest to one price of 1e-9"
+            if near:
+                line += f", or up to {NEAR_FLOAT_STEPS} floats beside it ({near:,} values)"
+            lines.append(line)
         if 0 < self._integer_price_max < SMALL_PRICE:
             lines.append(
                 "prices are integers and taken as units of 1e-9, so none reaches 0.0001; write"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batonics.book.engine import BookEngine
+from batonics.book.kept_queues import KeptQueues
 from batonics.book.order_search import OrderState, find_orders
 from batonics.model.mbo import (
     ACTION_CLEAR,
@@ -29,7 +30,8 @@ from batonics.model.mbo import (
     take_batch,
 )
 
-_CHANGES_NO_ORDER = np.array([ACTION_TRADE, ACTION_FILL, ACTION_NONE], np.uint8)
+_CHANGES_NO_ORDER = frozenset((ACTION_TRADE, ACTION_FILL, ACTION_NONE))
+_FEW_ROWS = 16
 
 
 class NumberedRows(NamedTuple):
@@ -97,15 +99,25 @@ class BookCursor:
         due_ns: when that record is due; -1: no record with a time has come.
 
     Attributes:
-        has_events: whether each event is asked for.
+        queues: its queues, where each event is asked for; else None.
     """
 
     def __init__(
         self, key: int, engine: BookEngine, held: NumberedRows, record: int, due_ns: int
     ) -> None:
         self.key, self.engine, self.record, self.due_ns = key, engine, record, due_ns
-        self.has_events = False
+        self.queues: KeptQueues | None = None
         self._held = held
+
+    @property
+    def has_events(self) -> bool:
+        """Whether each event is asked for."""
+        return self.queues is not None
+
+    def set_events(self, *, has_events: bool) -> None:
+        """Ask for each event, or only for what comes of them."""
+        if has_events != self.has_events:
+            self.queues = KeptQueues(self.engine) if has_events else None
 
     def take(self, rows: NumberedRows, day_start: int | None = None) -> Iterator[BookEvent]:
         """The events that end in further records; the book is as after each when it comes.
@@ -137,33 +149,48 @@ class BookCursor:
     ) -> Iterator[BookEvent]:
         """Fold the events of some rows that end with these; hold the rows behind them."""
         start = 0
-        self._held = rows.slice(int(ends[-1]) + 1 if len(ends) else 0, len(rows.numbers))
-        self._held = self._held.take(np.arange(len(self._held.numbers)))  # copies
+        begin = int(ends[-1]) + 1 if len(ends) else 0
+        self._held = NO_ROWS
+        if begin < len(rows.numbers):
+            self._held = rows.take(np.arange(begin, len(rows.numbers)))
         for end in ends.tolist() if self.has_events else ends[-1:].tolist():
             yield self._fold(rows.slice(start, end + 1), starts_day=starts_day)
             start, starts_day = end + 1, False
 
     def _fold(self, rows: NumberedRows, *, starts_day: bool) -> BookEvent:
-        batch = rows.batch
-        if starts_day:
-            batch = DayStart._make(batch)
-        names = batch.action, batch.flags
-        is_reset = not self.has_events or bool(
-            ((names[0] == ACTION_CLEAR) | (names[1] & F_SNAPSHOT != 0)).any()
-        )
-        named = np.empty(0, np.uint64)
-        if not is_reset:
-            named = np.unique(batch.order_id[~np.isin(batch.action, _CHANGES_NO_ORDER)])
-        before = find_orders(self.engine, named) if len(named) else {}
-        self.engine.fold(batch)
-        after = find_orders(self.engine, named) if len(named) else {}
+        batch = DayStart._make(rows.batch) if starts_day else rows.batch
         self.record, self.due_ns = int(rows.numbers[-1]), int(rows.due_ns[-1])
-        return BookEvent(self.key, self.record, self.due_ns, rows, is_reset, before, after)
+        queues, named = self.queues, None
+        if queues is not None:
+            named = _named_orders(batch)
+        if queues is None or named is None:
+            self.engine.fold(batch)
+            if queues is not None:
+                queues.clear()
+            return BookEvent(self.key, self.record, self.due_ns, rows, is_reset=True)
+        before = find_orders(self.engine, named) if named else {}
+        self.engine.fold(batch)
+        after = find_orders(self.engine, named) if named else {}
+        queues.change(before, after)
+        return BookEvent(
+            self.key, self.record, self.due_ns, rows, is_reset=False, before=before, after=after
+        )
 
     def _start_day(self, record: int) -> BookEvent:
         self.engine.fold(DayStart._make(empty_batch(0)))
         self.record = record
         return BookEvent(self.key, record, self.due_ns, NO_ROWS, is_reset=False)
+
+
+def _named_orders(batch: MboBatch) -> set[int] | None:
+    """The orders that an event may change; None: it may change others that it does not name."""
+    actions, named = batch.action.tolist(), set[int]()
+    if ACTION_CLEAR in actions or any(flags & F_SNAPSHOT for flags in batch.flags.tolist()):
+        return None
+    for action, order_id in zip(actions, batch.order_id.tolist(), strict=True):
+        if action not in _CHANGES_NO_ORDER:
+            named.add(order_id)
+    return named
 
 
 def _end_rows(batch: MboBatch, *, is_whole: bool) -> NDArray[np.intp]:
@@ -173,6 +200,10 @@ def _end_rows(batch: MboBatch, *, is_whole: bool) -> NDArray[np.intp]:
         batch: the rows.
         is_whole: whether a snapshot at the end of the rows has ended with them.
     """
+    if len(batch.flags) <= _FEW_ROWS:  # for which arrays take longer
+        flags = batch.flags.tolist()
+        if not any(one & F_SNAPSHOT for one in flags):
+            return np.array([row for row, one in enumerate(flags) if one & F_LAST], np.intp)
     in_snapshot = batch.flags & F_SNAPSHOT != 0
     next_in_snapshot = np.append(in_snapshot[1:], not is_whole)
     return np.flatnonzero((batch.flags & F_LAST != 0) | (in_snapshot & ~next_in_snapshot))

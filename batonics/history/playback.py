@@ -26,6 +26,9 @@ from batonics.model.mbo import F_LAST, DayStart, MboBatch, due_times, record_key
 
 CHUNK_RECORDS = 1 << 12
 """Records that are read at once."""
+LAG_MAX_S = 0.1
+"""How far the records may be behind the clock before it waits for them, in seconds."""
+_NO_NUMBERS = np.empty(0, np.int64)
 
 
 class _Chunk(NamedTuple):
@@ -34,15 +37,15 @@ class _Chunk(NamedTuple):
     Attributes:
         first: the number of the first one.
         due_ns: (records,) when each is due.
-        wanted: those of the books that are followed.
-        keys: (wanted,) the key of the book of each.
+        numbers: the numbers of those of the books that are followed.
+        rows: these by the key of their book.
         starts_day: whether a later day starts with the first record.
     """
 
     first: int
     due_ns: NDArray[np.int64]
-    wanted: NumberedRows
-    keys: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    rows: dict[int, NumberedRows]
     starts_day: bool
 
     @property
@@ -67,6 +70,7 @@ class Playback:
         self.clock, self.place = PlaybackClock(self._records.first_ns or 0), 0
         self._cursors: dict[int, BookCursor] = {}
         self._chunk: _Chunk | None = None
+        self._behind_ns: int | None = None  # where it is, if that is not where the clock is
 
     @property
     def has_ended(self) -> bool:
@@ -99,6 +103,7 @@ class Playback:
         """
         found = self._history.place(moment)
         self._go(found.records)
+        self._behind_ns = None
         self.clock.set(found.as_of.time_ns or 0, now_s)
 
     def advance(self, now_s: float, rows_max: int) -> Iterator[BookEvent]:
@@ -108,32 +113,45 @@ class Playback:
 
         Args:
             now_s: the time of the caller's clock.
-            rows_max: the most records of books; if there are more, the clock waits for them.
+            rows_max: the most records of books. If there are more, they follow with the next call;
+                the clock waits for them if they are more than LAG_MAX_S behind it.
         """
-        time_ns = self.clock.time_ns(now_s)
+        time_ns, self._behind_ns = self.clock.time_ns(now_s), None
         while not self.has_ended:
             chunk = self._read()
-            stop = chunk.first + int(np.searchsorted(chunk.due_ns, time_ns, side="right"))
-            rows = chunk.wanted.numbers
-            begin = int(np.searchsorted(rows, self.place))
+            stop = chunk.first + int(chunk.due_ns.searchsorted(time_ns, side="right"))
+            rows = chunk.numbers
+            begin = int(rows.searchsorted(self.place))
             if begin + rows_max < len(rows) and rows[begin + rows_max] < stop:
                 stop = int(rows[begin + rows_max])
                 yield from self._pass(chunk, stop)
-                self.clock.wait_at(int(chunk.due_ns[max(0, stop - 1 - chunk.first)]), now_s)
+                self._fall_behind(int(chunk.due_ns[max(0, stop - 1 - chunk.first)]), now_s)
                 return
-            rows_max -= int(np.searchsorted(rows, stop)) - begin
+            rows_max -= int(rows.searchsorted(stop)) - begin
             yield from self._pass(chunk, stop)
             if stop < chunk.end:
                 return
         self.clock.stop(self._records.last_ns or 0)
+
+    def _fall_behind(self, at_ns: int, now_s: float) -> None:
+        """Note that the records have come to a time only; the clock waits if that is long ago."""
+        if (self.clock.time_ns(now_s) - at_ns) / self.clock.speed > LAG_MAX_S * 1e9:
+            self.clock.wait_at(at_ns, now_s)
+        else:
+            self._behind_ns = at_ns
+
+    def stop(self, now_s: float) -> None:
+        """Stop the clock where the records are."""
+        behind_ns = self._behind_ns
+        self.clock.stop(self.clock.time_ns(now_s) if behind_ns is None else behind_ns)
 
     def next_due_ns(self) -> int | None:
         """A time up to which no event comes; None: there are no more records."""
         if self.has_ended:
             return None
         chunk = self._read()
-        rows = chunk.wanted.numbers
-        at = int(np.searchsorted(rows, self.place))
+        rows = chunk.numbers
+        at = int(rows.searchsorted(self.place))
         number = int(rows[at]) if at < len(rows) else chunk.end - 1
         return int(chunk.due_ns[number - chunk.first])
 
@@ -185,17 +203,15 @@ class Playback:
 
     def _pass(self, chunk: _Chunk, stop: int) -> Iterator[BookEvent]:
         """Pass the records of a chunk up to a number; the events that end."""
-        day_start = chunk.first if chunk.starts_day and self.place == chunk.first < stop else None
-        begin, end = (int(at) for at in np.searchsorted(chunk.wanted.numbers, (self.place, stop)))
-        self.place = stop
-        keys = chunk.keys[begin:end]
-        has_rows = set(keys.tolist())
+        begin, self.place = self.place, stop
+        day_start = chunk.first if chunk.starts_day and begin == chunk.first < stop else None
         streams = []
         for key, cursor in self._cursors.items():
-            if key in has_rows or day_start is not None:
-                rows = chunk.wanted.take(begin + np.flatnonzero(keys == key))
-                streams.append(cursor.take(rows, day_start))
-        yield from merge(*streams, key=_record)
+            rows = chunk.rows[key]
+            first, last = rows.numbers.searchsorted((begin, stop)).tolist()
+            if first < last or day_start is not None:
+                streams.append(cursor.take(rows.slice(first, last), day_start))
+        yield from streams[0] if len(streams) == 1 else merge(*streams, key=_record)
 
     def _read(self) -> _Chunk:
         """The chunk with the record at the place."""
@@ -203,10 +219,19 @@ class Playback:
             batch = next(self._records.read(self.place, self.place + CHUNK_RECORDS))
             due_ns = due_times(batch, self._due_ns(self.place))
             keys = record_keys(batch)
-            rows = np.flatnonzero(np.isin(keys, list(self._cursors)))
-            wanted = NumberedRows(_plain(take_batch(batch, rows)), self.place + rows, due_ns[rows])
-            starts_day = isinstance(batch, DayStart)
-            self._chunk = _Chunk(self.place, due_ns, wanted, keys[rows], starts_day)
+            wanted = {key: np.flatnonzero(keys == key) for key in self._cursors}
+            self._chunk = _Chunk(
+                self.place,
+                due_ns,
+                self.place + np.sort(np.concatenate([*wanted.values(), _NO_NUMBERS])),
+                {
+                    key: NumberedRows(
+                        _plain(take_batch(batch, rows)), self.place + rows, due_ns[rows]
+                    )
+                    for key, rows in wanted.items()
+                },
+                isinstance(batch, DayStart),
+            )
         return self._chunk
 
     def _go(self, place: int) -> None:
@@ -215,7 +240,7 @@ class Playback:
         self.place, self._chunk = place, None
         self._cursors = self._load(list(self._cursors))
         for key, cursor in self._cursors.items():
-            cursor.has_events = has_events[key]
+            cursor.set_events(has_events=has_events[key])
 
     def _load(self, keys: list[int]) -> dict[int, BookCursor]:
         """Books as they are at the place."""

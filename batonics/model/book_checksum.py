@@ -17,7 +17,7 @@ asks, the best first, ten levels of each at most. All numbers are little-endian.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
 from struct import pack
 from zlib import crc32
@@ -26,6 +26,7 @@ CHECKSUM_LEVELS = 10
 """The best levels of each side that a checksum covers."""
 PriceLevel = tuple[int, int, int]
 """Price in units of 1e-9, size, and number of orders."""
+_SIDES = b"B", b"A"
 Queue = Sequence[tuple[int, int]]
 """The id and the size of each order of a level, in priority order."""
 
@@ -53,12 +54,21 @@ def queues_checksum(
         bids: the bids, the best first, each with its orders in priority order.
         asks: the asks likewise.
     """
-    found = 0
-    for side, levels in ((b"B", bids), (b"A", asks)):
-        for level, queue in levels[:CHECKSUM_LEVELS]:
-            found = crc32(_levels_bytes(side, (level,)), found)
-            found = crc32(pack("<" + "QI" * len(queue), *chain.from_iterable(queue)), found)
-    return found
+    sides = enumerate((bids, asks))
+    levels = ((side, *level) for side, levels in sides for level in levels[:CHECKSUM_LEVELS])
+    return crc32(b"".join(level_bytes(*level) for level in levels))
+
+
+def level_bytes(side: int, level: PriceLevel, queue: Collection[tuple[int, int]]) -> bytes:
+    """The bytes of a level and its queue, of which the checksum of queues is made.
+
+    Args:
+        side: 0: bid, 1: ask.
+        level: the level.
+        queue: its orders in priority order.
+    """
+    orders = pack("<" + "QI" * len(queue), *chain.from_iterable(queue))
+    return _levels_bytes(_SIDES[side], (level,)) + orders
 
 
 def _levels_max(depth: int | None) -> int:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -57,12 +58,20 @@ def format_time(ts_ns: int, time_zone: str = "UTC") -> str | None:
     if ts_ns == UNDEF_TIMESTAMP:
         return None
     seconds, nanos = divmod(ts_ns, NS_PER_S)
-    # By timedelta, since utcfromtimestamp uses a float on some platforms.
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     if time_zone == "UTC":
-        return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
-    local = moment.astimezone(find_time_zone(time_zone))
+        return f"{_format_second(seconds)}.{nanos:09d}Z"
+    local = _find_moment(seconds).astimezone(find_time_zone(time_zone))
     return f"{local:%Y-%m-%dT%H:%M:%S}.{nanos:09d}{local.isoformat()[19:]}"
+
+
+@lru_cache(maxsize=1 << 12)
+def _format_second(seconds: int) -> str:
+    return f"{_find_moment(seconds):%Y-%m-%dT%H:%M:%S}"
+
+
+def _find_moment(seconds: int) -> datetime:
+    # By timedelta, since utcfromtimestamp uses a float on some platforms.
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
 
 
 def describe_bounds(start_ns: int | None, end_ns: int | None) -> str:

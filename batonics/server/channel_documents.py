@@ -6,15 +6,14 @@ The rule here: a message is made of a book as it is now, and of what the reader 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
-from batonics.book.order_search import OrderState, best_queues
-from batonics.book.results import Levels
+from batonics.book.kept_queues import joined_orders
+from batonics.book.order_search import OrderState
+from batonics.book.reader import SideLevels
 from batonics.history.book_cursor import BookEvent
 from batonics.model.book_checksum import (
-    CHECKSUM_LEVELS,
     PriceLevel,
     levels_checksum,
     queues_checksum,
@@ -23,7 +22,7 @@ from batonics.model.mbo import (
     ACTION_FILL,
     ACTION_TRADE,
     UNDEF_ORDER_SIZE,
-    UNDEF_TIMESTAMP,
+    MboBatch,
 )
 from batonics.model.prices import format_price
 from batonics.model.times import format_time
@@ -47,41 +46,28 @@ from batonics.server.channel_messages import (
 from batonics.server.channel_source import BookView
 
 _SIDES = "BA"
-SideLevels = tuple[tuple[PriceLevel, ...], tuple[PriceLevel, ...]]
+Levels = tuple[SideLevels, SideLevels]
 """Bids and asks, best first."""
 
 
 def book_head(name: NamedBook, view: BookView, prev_seq: int | None) -> MessageHead:
     """The head of a message about a book."""
-    engine = view.engine
-    seen, events = (UNDEF_TIMESTAMP, UNDEF_TIMESTAMP), 0
-    if engine.book_count:
-        ts_event, ts_recv, _ = engine.last_seen()[0].tolist()
-        seen, events = (ts_event, ts_recv), int(engine.events()[0])
+    status, trading_status, warnings = view.condition
+    ts_event, ts_recv = view.last_seen
     return {
         **name,
-        "status": view.status,  # type: ignore[typeddict-item]
-        "trading_status": view.trading_status,
-        "warnings": view.warnings,
+        "status": status,
+        "trading_status": trading_status,
+        "warnings": list(warnings),
         "seq": view.seq,
         "prev_seq": prev_seq,
-        "events": events,
-        "ts_event": format_time(seen[0]),
-        "ts_recv": format_time(seen[1]),
+        "events": view.events,
+        "ts_event": ts_event,
+        "ts_recv": ts_recv,
     }
 
 
-def side_levels(levels: Levels, depth: int | None) -> SideLevels:
-    """The best levels of both sides."""
-    found = []
-    for side in (0, 1):
-        mine = np.flatnonzero(levels.side == side)[:depth]
-        columns = levels.price[mine], levels.size[mine], levels.count[mine]
-        found.append(tuple(zip(*(column.tolist() for column in columns), strict=True)))
-    return found[0], found[1]
-
-
-def bbo_snapshot(head: MessageHead, levels: SideLevels, start: Start) -> BboSnapshot:
+def bbo_snapshot(head: MessageHead, levels: Levels, start: Start) -> BboSnapshot:
     """The best levels."""
     best = _Best(levels)
     return {
@@ -95,7 +81,7 @@ def bbo_snapshot(head: MessageHead, levels: SideLevels, start: Start) -> BboSnap
     }
 
 
-def bbo_update(head: MessageHead, levels: SideLevels) -> BboUpdate:
+def bbo_update(head: MessageHead, levels: Levels) -> BboUpdate:
     """The best levels after a change."""
     best = _Best(levels)
     return {
@@ -108,9 +94,7 @@ def bbo_update(head: MessageHead, levels: SideLevels) -> BboUpdate:
     }
 
 
-def l2_snapshot(
-    head: MessageHead, levels: SideLevels, depth: int | None, start: Start
-) -> L2Snapshot:
+def l2_snapshot(head: MessageHead, levels: Levels, depth: int | None, start: Start) -> L2Snapshot:
     """The levels of a book."""
     bids, asks = levels
     return {
@@ -125,9 +109,7 @@ def l2_snapshot(
     }
 
 
-def l2_update(
-    head: MessageHead, levels: SideLevels, before: SideLevels, depth: int | None
-) -> L2Update:
+def l2_update(head: MessageHead, levels: Levels, before: Levels, depth: int | None) -> L2Update:
     """The levels that differ from those that the reader has."""
     bids, asks = levels
     return {
@@ -142,7 +124,7 @@ def l2_update(
 
 def l3_snapshot(head: MessageHead, view: BookView, start: Start) -> L3Snapshot:
     """All orders of a book."""
-    bids, asks = best_queues(view.engine, view.levels, len(view.levels.side))
+    bids, asks = view.queues()
 
     def rows(side: Sequence[tuple[PriceLevel, Any]]) -> list[L3Level]:
         return [
@@ -169,7 +151,7 @@ def l3_update(head: MessageHead, view: BookView, event: BookEvent) -> L3Update:
         **head,
         "changes": order_changes(event.before, event.after),
         "fills": _fills(event),
-        "checksum": queues_checksum(*best_queues(view.engine, view.levels, CHECKSUM_LEVELS)),
+        "checksum": view.queues_checksum,
     }
 
 
@@ -184,12 +166,7 @@ def order_changes(
             found.append(_change("removed", order_id, order))
         elif now.priority == order.priority and now != order:
             found.append(_change("kept", order_id, now))
-    new = [
-        (order.priority, order_id, order)
-        for order_id, order in after.items()
-        if order_id not in before or before[order_id].priority != order.priority
-    ]
-    for _, order_id, order in sorted(new):
+    for order_id, order in joined_orders(before, after):
         found.append(_change("lost" if order_id in before else "added", order_id, order))
     return found
 
@@ -202,7 +179,7 @@ def trades_snapshot(head: MessageHead, start: Start) -> TradesSnapshot:
 def trade_updates(head: MessageHead, event: BookEvent) -> list[TradeUpdate]:
     """The trades of an event; `head` has the `seq` that the reader has as `prev_seq`."""
     batch, found = event.rows.batch, []
-    for row in np.flatnonzero(batch.action == ACTION_TRADE).tolist():
+    for row in _rows_of(batch, ACTION_TRADE):
         price, size = _price_and_size(event, row)
         record = int(event.rows.numbers[row])
         trade: TradeUpdate = {
@@ -226,7 +203,7 @@ def trade_updates(head: MessageHead, event: BookEvent) -> list[TradeUpdate]:
 class _Best:
     """The best level of each side, None for an empty one, and their checksum."""
 
-    def __init__(self, levels: SideLevels) -> None:
+    def __init__(self, levels: Levels) -> None:
         self.bid, self.ask = (next(iter(_rows(side[:1])), None) for side in levels)
         self.checksum = levels_checksum(*levels, 1)
 
@@ -235,6 +212,7 @@ def _rows(levels: Sequence[PriceLevel]) -> list[LevelRow]:
     return [(_price(price), size, count) for price, size, count in levels]
 
 
+@lru_cache(maxsize=1 << 14)
 def _price(price: int) -> str:
     return format_price(price) or ""
 
@@ -260,7 +238,7 @@ def _change(change: Any, order_id: int, order: OrderState) -> OrderChange:
 
 def _fills(event: BookEvent) -> list[Fill]:
     batch, found = event.rows.batch, []
-    for row in np.flatnonzero(batch.action == ACTION_FILL).tolist():
+    for row in _rows_of(batch, ACTION_FILL):
         price, size = _price_and_size(event, row)
         fill: Fill = {
             "order_id": str(batch.order_id[row]),
@@ -270,6 +248,11 @@ def _fills(event: BookEvent) -> list[Fill]:
         }
         found.append(fill)
     return found
+
+
+def _rows_of(batch: MboBatch, action: int) -> list[int]:
+    """The rows with an action; events have few rows, so a list is faster than an array."""
+    return [row for row, found in enumerate(batch.action.tolist()) if found == action]
 
 
 def _price_and_size(event: BookEvent, row: int) -> tuple[str | None, int | None]:

@@ -16,16 +16,15 @@ from typing import NamedTuple, cast
 
 import orjson
 
-from batonics.book.order_search import has_only_orders
 from batonics.history.book_cursor import BookEvent
 from batonics.model.mbo import F_TOB
 from batonics.server import channel_documents as documents
+from batonics.server import view_messages as messages
 from batonics.server.channel_messages import (
     Channel,
     CutMessage,
     ErrorMessage,
     HeartbeatMessage,
-    MessageHead,
     RequestId,
     SentBook,
     ServerMessage,
@@ -42,9 +41,10 @@ from batonics.server.channel_requests import (
 )
 from batonics.server.channel_source import BookSource, BookView, FollowedBook
 from batonics.server.query_params import DEPTH_DEFAULT, ProblemError
+from batonics.server.view_messages import SentState
 from batonics.settings.table import ServerLimits
 
-EVENT_ROWS_MAX, STATE_ROWS_MAX = 1 << 9, 1 << 17
+EVENT_ROWS_MAX, STATE_ROWS_MAX = 1 << 6, 1 << 14
 """The most records of a turn: where each event is a message, and where states are."""
 TURN_BYTES_MAX = 1 << 18
 """Bytes of messages from which on a turn makes no further ones."""
@@ -68,7 +68,7 @@ class BookSubscription:
         start: why the next message is a snapshot.
         seq: the `seq` sent last; None: none, so the next message is a snapshot.
         status: the status sent last.
-        sent: the levels that the client has, and the head's words on them, for bbo and l2.
+        sent: what the client has, for bbo and l2.
         looked_at: the `seq` of the book when it was last compared with what the client has.
         due_s: when the next message may be sent.
     """
@@ -80,7 +80,7 @@ class BookSubscription:
     start: Start = "subscribed"
     seq: int | None = None
     status: str = ""
-    sent: tuple[documents.SideLevels, tuple[object, ...]] = (((), ()), ())
+    sent: SentState | None = None
     looked_at: int = -2
     due_s: float = 0.0
 
@@ -137,8 +137,8 @@ class ChannelSession:
             self._heartbeat_s = now_s + HEARTBEAT_EVERY_S
             self._send(self._heartbeat(now_s))
         wait_s = self._wait_s(now_s)
-        messages, self._messages, self._bytes = self._messages, [], 0
-        return Turn(messages, wait_s)
+        made, self._messages, self._bytes = self._messages, [], 0
+        return Turn(made, wait_s)
 
     def cut_events(self, reason: str) -> None:
         """End the subscriptions to l3 and trades; the next turn says so."""
@@ -248,31 +248,29 @@ class ChannelSession:
 
     def _send_l3(self, one: BookSubscription, view: BookView, event: BookEvent) -> None:
         batch = event.rows.batch
-        if (batch.flags & F_TOB).any() and not has_only_orders(view.levels, view.engine):
+        if any(flags & F_TOB for flags in batch.flags.tolist()) and not view.has_only_orders():
             self._cut(one, _NOT_ORDERS)
             return
-        head = documents.book_head(one.book.name, view, one.seq)
         if event.is_reset:
-            self._send_l3_snapshot(one, head, view, "feed")
+            self._send_l3_snapshot(one, view, "feed")
         else:
-            self._send_book(one, documents.l3_update(head, view, event), head)
+            self._send_view(one, view, messages.l3_update(view, one.book.name, one.seq, event))
 
-    def _send_l3_snapshot(
-        self, one: BookSubscription, head: MessageHead, view: BookView, start: Start
-    ) -> None:
-        message = orjson.dumps(documents.l3_snapshot(head, view, start))
-        if not has_only_orders(view.levels, view.engine):
+    def _send_l3_snapshot(self, one: BookSubscription, view: BookView, start: Start) -> None:
+        if not view.has_only_orders():
             self._cut(one, _NOT_ORDERS)
-        elif len(message) > SNAPSHOT_BYTES_MAX:
+            return
+        message = messages.l3_snapshot(view, one.book.name, start)
+        if len(message) > SNAPSHOT_BYTES_MAX:
             self._cut(one, _TOO_LARGE)
         else:
-            one.seq, one.status = head["seq"], head["status"]
-            self._append("l3", message)
+            self._send_view(one, view, message)
 
     def _send_trades(self, one: BookSubscription, view: BookView, event: BookEvent) -> None:
         head = documents.book_head(one.book.name, view, one.seq)
         for trade in documents.trade_updates(head, event):
-            self._send_book(one, trade, trade)
+            self._append(one.channel, orjson.dumps(trade))
+            one.seq, one.status = trade["seq"], trade["status"]
 
     def _send_states(self, now_s: float) -> None:
         """Send the books that have changed since what the client has, those that waited longest."""
@@ -292,38 +290,27 @@ class ChannelSession:
         return is_state and one.looked_at != self._source.seq(one.book.key)
 
     def _send_snapshot(self, one: BookSubscription) -> None:
-        view = self._source.view(one.book.key)
-        head = documents.book_head(one.book.name, view, None)
+        view, name = self._source.view(one.book.key), one.book.name
         if one.channel == "l3":
-            self._send_l3_snapshot(one, head, view, one.start)
+            self._send_l3_snapshot(one, view, one.start)
         elif one.channel == "trades":
-            self._send_book(one, documents.trades_snapshot(head, one.start), head)
+            head = documents.book_head(name, view, None)
+            self._send_view(one, view, orjson.dumps(documents.trades_snapshot(head, one.start)))
         else:
-            levels = documents.side_levels(view.levels, one.depth)
-            one.sent, one.looked_at = (levels, _words(view)), view.seq
-            message: ServerMessage = (
-                documents.bbo_snapshot(head, levels, one.start)
-                if one.channel == "bbo"
-                else documents.l2_snapshot(head, levels, one.depth, one.start)
-            )
-            self._send_book(one, message, head)
+            one.looked_at = view.seq
+            one.sent = SentState(view.seq, view.levels(one.depth), view.condition)
+            message = messages.state_snapshot(view, name, one.channel, one.depth, one.start)
+            self._send_view(one, view, message)
 
     def _send_change(self, one: BookSubscription) -> bool:
         """Send the change of a book on bbo or l2; whether there is one that shows."""
-        view = self._source.view(one.book.key)
+        view, before = self._source.view(one.book.key), one.sent
         one.looked_at = view.seq
-        now = documents.side_levels(view.levels, one.depth), _words(view)
-        if now == one.sent:
+        if before is None or before.is_shown_by(view, one.depth):
             return False
-        (levels, _), (before, _) = now, one.sent
-        head = documents.book_head(one.book.name, view, one.seq)
-        message: ServerMessage = (
-            documents.bbo_update(head, levels)
-            if one.channel == "bbo"
-            else documents.l2_update(head, levels, before, one.depth)
-        )
-        one.sent = now
-        self._send_book(one, message, head)
+        message = messages.state_update(view, one.book.name, one.channel, one.depth, before)
+        one.sent = SentState(view.seq, view.levels(one.depth), view.condition)
+        self._send_view(one, view, message)
         return True
 
     def _cut(self, one: BookSubscription, reason: str) -> None:
@@ -340,9 +327,9 @@ class ChannelSession:
 
     # ------------------------------------------------------------------ sending
 
-    def _send_book(self, one: BookSubscription, message: ServerMessage, head: MessageHead) -> None:
-        one.seq, one.status = head["seq"], head["status"]
-        self._append(one.channel, orjson.dumps(message))
+    def _send_view(self, one: BookSubscription, view: BookView, message: bytes) -> None:
+        one.seq, one.status = view.seq, view.condition.status
+        self._append(one.channel, message)
 
     def _send(self, message: ServerMessage) -> None:
         self._append(None, orjson.dumps(message))
@@ -385,8 +372,8 @@ class ChannelSession:
             if one.seq is None:
                 waits.append(due_s)
             elif one.channel in _EVENT_CHANNELS:
-                if next_s is not None:
-                    waits.append(max(next_s, TICK_S))
+                if next_s is not None:  # 0.0: events are due that no turn has had room for
+                    waits.append(max(next_s, TICK_S) if next_s else 0.0)
             elif self._may_differ(one):
                 waits.append(due_s)
             elif next_s is not None:
@@ -411,8 +398,3 @@ def _is_named(one: BookSubscription, symbols: list[str] | None, publisher: int |
 
 def _due_s(one: BookSubscription) -> float:
     return one.due_s
-
-
-def _words(view: BookView) -> tuple[object, ...]:
-    """What the head of a message says of a book, apart from its place."""
-    return view.status, view.trading_status, *view.warnings

@@ -1,24 +1,28 @@
 """The WebSocket path /v1/ws.
 
-The rule here: the loop reads and writes; a worker thread makes the messages (`ChannelSession`). One
-task for each client takes turns: it has a turn made, writes its messages, and waits until there is
-more, or a request. The next turn is made when the client has taken the last one, so what a client
-that does not read costs is one turn of messages. The processor time of its turns is charged to its
-address.
+The rule here: one task for each client takes turns (`ChannelSession.turn`): it makes a turn, writes
+its messages at once, and waits until there is more, or a request. The next turn is made when the
+client has taken the last one, so what a client that does not read costs is one turn of messages.
+The processor time of its turns is charged to its address.
+
+A turn without requests is short, and made by the loop: handing it to a thread would cost as much as
+the turn, and two threads of Python wait for each other. A request may read many records (`seek`,
+`step`, `subscribe`), so a worker thread carries it out.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import get_args
 
 from aiohttp import WSMsgType, web
 
+from batonics.server.channel_messages import Channel
 from batonics.server.channel_session import ChannelSession, Turn
 from batonics.server.channel_source import BookSource
 from batonics.server.fanout import CONTROL, FLOOD, LOST, CloseReason
@@ -29,8 +33,8 @@ from batonics.server.websocket_closing import close_websocket
 
 WEBSOCKET_PATH = "/v1/ws"
 CHANNEL_WORKERS = 2
-WRITE_BUFFER_BYTES = 1 << 14
-"""Bytes that may wait in this process for a client before its task waits."""
+DRAIN_POLL_S = 0.002, 0.05
+"""The first and the longest interval between two looks at whether a client has taken a turn."""
 EVENTS_WAIT_S = 1.0
 """How long the messages of a turn may wait for the client before l3 and trades are cut."""
 TURNS_PER_S_MIN = 1.0
@@ -68,6 +72,9 @@ class ChannelSockets:
     def __init__(self, service: WebService, new_source: Callable[[], BookSource]) -> None:
         self._service, self._new_source = service, new_source
         self._limits = service.config.settings.limits
+        self._sent = {
+            name: service.metrics.sent.labels(name) for name in (*get_args(Channel), CONTROL)
+        }
         self._workers = ThreadPoolExecutor(CHANNEL_WORKERS, "batonics-channels")
         self._clients: dict[ChannelClient, Callable[[CloseReason], None]] = {}
         self._per_address: Counter[str] = Counter()
@@ -93,7 +100,6 @@ class ChannelSockets:
             compress=False,
             max_msg_size=self._limits.message_bytes_max,
             protocols=(WEBSOCKET_PROTOCOL,),
-            writer_limit=WRITE_BUFFER_BYTES,
         )
         if not socket.can_prepare(request):
             upgrade = {"Upgrade": "websocket"}
@@ -104,9 +110,9 @@ class ChannelSockets:
         self._add(client, lambda reason: self._close(client, request, socket, reason))
         try:
             await socket.prepare(request)
-            if request.transport is not None:
-                request.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
-            client.task = asyncio.create_task(self._take_turns(client, socket))
+            if request.transport is None:
+                raise ConnectionResetError
+            client.task = asyncio.create_task(self._take_turns(client, request.transport))
             client.task.add_done_callback(lambda task: self._after(task, client))
             await self._read(client, socket)
         except ConnectionError:
@@ -130,41 +136,47 @@ class ChannelSockets:
                 self._cut(client, FLOOD)
                 return
 
-    async def _take_turns(self, client: ChannelClient, socket: web.WebSocketResponse) -> None:
+    async def _take_turns(self, client: ChannelClient, transport: asyncio.WriteTransport) -> None:
         """Write the messages of turns until cancelled."""
         loop, stall_s = asyncio.get_running_loop(), self._limits.stall_timeout_s
         while True:
             client.wake.clear()
             requests = [client.requests.popleft() for _ in range(len(client.requests))]
-            turn, seconds = await loop.run_in_executor(
-                self._workers, _timed_turn, client.session, requests, loop.time()
-            )
-            started = loop.time()
-            try:
-                async with asyncio.timeout(stall_s):
-                    await self._write(turn, socket)
-            except TimeoutError:
-                stall = CloseReason(1013, "stalled", f"took nothing for {stall_s:g} s")
-                self._cut(client, stall)
-                return
-            if loop.time() - started > EVENTS_WAIT_S:
-                client.session.cut_events(_NOT_READ)
+            if requests:
+                turn, seconds = await loop.run_in_executor(
+                    self._workers, _timed_turn, client.session, requests, loop.time()
+                )
+            else:
+                turn, seconds = _timed_turn(client.session, requests, loop.time())
+            if turn.messages:
+                self._write(turn, transport)
+                started = loop.time()
+                if transport.get_write_buffer_size():
+                    await _drain(transport, stall_s)
+                if loop.time() - started > stall_s:
+                    stall = CloseReason(1013, "stalled", f"took nothing for {stall_s:g} s")
+                    self._cut(client, stall)
+                    return
+                if loop.time() - started > EVENTS_WAIT_S:
+                    client.session.cut_events(_NOT_READ)
             await self._pay(client, seconds * 1e3)
-            if turn.wait_s > 0 and not client.requests:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(turn.wait_s):
-                        await client.wake.wait()
+            if not client.requests:
+                timer = loop.call_later(turn.wait_s, client.wake.set)
+                await client.wake.wait()
+                timer.cancel()
 
-    async def _write(self, turn: Turn, socket: web.WebSocketResponse) -> None:
-        for channel, message in turn.messages:
-            await socket.send_frame(message, WSMsgType.TEXT)
-            self._service.metrics.sent.labels(channel or CONTROL).inc()
+    def _write(self, turn: Turn, transport: asyncio.WriteTransport) -> None:
+        if transport.is_closing():
+            raise ConnectionResetError
+        transport.write(b"".join(text_frame(message) for _, message in turn.messages))
+        for channel, count in Counter(channel for channel, _ in turn.messages).items():
+            self._sent[channel or CONTROL].inc(count)
 
     async def _pay(self, client: ChannelClient, units: float) -> None:
         """Wait until the client's address has the units of its turn, a second at the most."""
-        loop = asyncio.get_running_loop()
-        wait_s = self._service.rate.take(client.remote, units, loop.time())
-        await asyncio.sleep(min(wait_s, TURNS_PER_S_MIN))
+        wait_s = self._service.rate.take(client.remote, units, asyncio.get_running_loop().time())
+        if wait_s > 0:
+            await asyncio.sleep(min(wait_s, TURNS_PER_S_MIN))
 
     # ------------------------------------------------------------------ all connections
 
@@ -222,6 +234,30 @@ class ChannelSockets:
         task = asyncio.create_task(closing)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+async def _drain(transport: asyncio.WriteTransport, most_s: float) -> None:
+    """Wait until a client has taken what was written, as long as that may last."""
+    loop = asyncio.get_running_loop()
+    until_s, (poll_s, longest_s) = loop.time() + most_s, DRAIN_POLL_S
+    while transport.get_write_buffer_size() and loop.time() <= until_s:
+        if transport.is_closing():
+            raise ConnectionResetError
+        await asyncio.sleep(poll_s)
+        poll_s = min(2 * poll_s, longest_s)
+
+
+def text_frame(message: bytes) -> bytes:
+    """A text message of a server as a WebSocket frame (RFC 6455, 5.2).
+
+    The frames of a turn are written at once, which is one system call.
+    """
+    size = len(message)
+    if size < 126:
+        return b"\x81%c%b" % (size, message)
+    if size < 1 << 16:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + message
+    return b"\x81\x7f" + size.to_bytes(8, "big") + message
 
 
 def _timed_turn(session: ChannelSession, requests: list[str], now_s: float) -> tuple[Turn, float]:

@@ -32,7 +32,12 @@ from batonics.server.history_documents import (
     record_row,
 )
 from batonics.server.query_params import BOOKS_NAMED_MAX, ProblemError
-from batonics.sinks.book_json import BOOK_JSON_SCHEMA, book_condition, book_document
+from batonics.sinks.book_json import (
+    BOOK_JSON_SCHEMA,
+    book_condition,
+    book_document,
+    market_state,
+)
 
 SCAN_RECORDS_MAX = 1 << 21
 """Records that one request looks at; the next page goes on behind them."""
@@ -346,7 +351,9 @@ def _order_life(
     book = _book_number(books, key)
     if book is None:
         return life
-    condition = book_condition(books.engine, book, books.engine.levels(book), books.as_of)
+    condition = book_condition(
+        books.engine, book, market_state(books.engine.levels(book)), books.as_of
+    )
     life["status"] = condition.status
     life["warnings"] = [str(warning) for warning in condition.warnings]
     queues = books.engine.orders(book)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np
-
-from batonics.book.results import Levels
-from batonics.history.book_cursor import BookEvent
+from batonics.history.book_cursor import BookCursor, BookEvent
 from batonics.history.book_history import FileHistory
 from batonics.history.playback import Playback
 from batonics.model.answers import AnswerWarning
@@ -15,13 +12,13 @@ from batonics.model.errors import UsageError
 from batonics.model.times import format_time
 from batonics.server.channel_messages import ClockMessage, RequestId
 from batonics.server.channel_requests import ClockRequest
-from batonics.server.channel_source import BookView, FollowedBook
+from batonics.server.channel_source import BookView, FollowedBook, ViewCondition
 from batonics.server.history_answers import HistoryAnswers
 from batonics.server.history_params import parse_moment
 from batonics.server.query_params import ProblemError
-from batonics.sinks.book_json import book_condition
+from batonics.sinks.book_json import book_condition, market_of
 
-_NO_LEVELS = Levels(*(np.empty(0, np.int64) for _ in Levels._fields))
+_NOT_BEGUN = ViewCondition("cold", None, (str(AnswerWarning.COLD),))
 
 
 class HistorySource:
@@ -36,6 +33,7 @@ class HistorySource:
         self._history, self._answers = history, answers
         self._playback = Playback(history)
         self._time_ns = self._playback.clock.time_ns(0.0)  # of what has passed
+        self._views: dict[int, BookView] = {}
 
     def find(self, symbols: Sequence[str], publisher: int | None) -> list[FollowedBook]:
         """The books that symbols name now; ProblemError if one names none."""
@@ -58,25 +56,35 @@ class HistorySource:
 
     def set_events(self, key: int, *, has_events: bool) -> None:
         """Say whether each event of a book is asked for, or only what comes of them."""
-        self._playback.cursor(key).has_events = has_events
+        self._playback.cursor(key).set_events(has_events=has_events)
+        self._views.pop(key, None)
 
     def leave(self, key: int) -> None:
         """Follow a book no longer."""
         self._playback.leave(key)
+        self._views.pop(key, None)
 
     def view(self, key: int) -> BookView:
         """A followed book as it is now."""
-        cursor = self._playback.cursor(key)
-        engine = cursor.engine
-        if engine.book_count == 0:  # it has not begun
-            cold = AnswerWarning.COLD
-            return BookView(engine, _NO_LEVELS, cursor.record, cold.value, None, [cold.value])
-        levels = engine.levels(0)
-        as_of = self._history.as_of_due(engine, cursor.due_ns)
-        status, _, trading, warnings = book_condition(engine, 0, levels, as_of)
-        trading_status = None if trading is None else trading.name.lower()
-        texts = [str(warning) for warning in warnings]
-        return BookView(engine, levels, cursor.record, status, trading_status, texts)
+        cursor, found = self._playback.cursor(key), self._views.get(key)
+        if found is None or found.engine is not cursor.engine or found.seq != cursor.record:
+            found = self._views[key] = self._new_view(cursor)
+        return found
+
+    def _new_view(self, cursor: BookCursor) -> BookView:
+        book = 0 if cursor.engine.book_count else None
+        due_ns = cursor.due_ns
+
+        def find_condition(view: BookView) -> ViewCondition:
+            if book is None:
+                return _NOT_BEGUN
+            best = ([level[0] for level in side] for side in view.levels(1))
+            as_of = self._history.as_of_due(cursor.engine, due_ns)
+            found = book_condition(cursor.engine, book, market_of(*best), as_of)
+            trading = None if found.trading is None else found.trading.name.lower()
+            return ViewCondition(found.status, trading, tuple(map(str, found.warnings)))
+
+        return BookView(cursor.engine, book, cursor.record, find_condition, cursor.queues)
 
     def seq(self, key: int) -> int:
         """The `seq` of a followed book; it changes whenever the book may have changed."""
@@ -103,13 +111,13 @@ class HistorySource:
             if request["op"] == "play":
                 clock.play(now_s, request.get("speed"))
             elif request["op"] == "pause":
-                clock.stop(clock.time_ns(now_s))
+                self._playback.stop(now_s)
             elif request["op"] == "speed":
                 clock.set_speed(request["speed"], now_s)
             elif request["op"] == "seek":
                 self._playback.seek(parse_moment({"at": request["at"]}, "at"), now_s)
             else:
-                clock.stop(clock.time_ns(now_s))
+                self._playback.stop(now_s)
                 if request["events"] < 0:
                     self._playback.step_back(-request["events"], now_s)
                 else:

@@ -24,6 +24,8 @@ from batonics.sources.connection_limits import limit_by_open_files
 _BACKLOG = 512
 _ACCEPTED_AT_ONCE = 32
 """Connections that the loop accepts before it looks up. One beyond the limits is closed then."""
+_UNSENT_BYTES = 1 << 14
+"""Bytes that the kernel takes of a connection before the network has taken those before them."""
 _OTHER_FILES = 64 + _ACCEPTED_AT_ONCE
 
 
@@ -41,6 +43,8 @@ def open_listener(config: ServerConfig) -> socket.socket | None:
         # Connections inherit it. Bytes that wait in the kernel for a slow client are stale.
         buffer_bytes = config.settings.limits.send_buffer_bytes
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:

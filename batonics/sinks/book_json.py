@@ -8,7 +8,7 @@ floats. Order ids are text, because many readers of JSON round integers above 2^
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
@@ -17,7 +17,7 @@ import orjson
 
 from batonics.book.engine import BookEngine
 from batonics.book.results import Levels, Orders
-from batonics.book.state import BOOK_WORDS, Anomaly, Book, Status
+from batonics.book.state import BOOK_WORDS, Anomaly, Book
 from batonics.model.answers import END_OF_DATA, AnswerWarning, AsOf, book_warnings
 from batonics.model.book_changes import TradingStatus
 from batonics.model.mbo import UNDEF_TIMESTAMP
@@ -28,6 +28,9 @@ from batonics.sinks.file_names import check_file_name, named_format
 
 BOOK_JSON_SCHEMA = "batonics.book/2"
 BookJsonFormat = Literal["json", "ndjson"]
+StatusName = Literal["cold", "synced", "stale"]
+_STATUS_NAMES: tuple[StatusName, ...] = "cold", "synced", "stale"
+"""By `Status`."""
 _ANOMALY_NAMES = [anomaly.name.lower() for anomaly in Anomaly]
 
 
@@ -141,7 +144,9 @@ def _document(
     key = int(words[Book.KEY])
     publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
     ts_event, ts_recv, sequence = (int(value) for value in engine.last_seen()[book])
-    status, market, trading, warnings = book_condition(engine, book, sides.levels, as_of)
+    status, market, trading, warnings = book_condition(
+        engine, book, market_state(sides.levels), as_of
+    )
     return {
         "publisher_id": publisher_id,
         "instrument_id": instrument_id,
@@ -171,18 +176,18 @@ class BookCondition(NamedTuple):
         warnings: what makes answers about the book doubtful.
     """
 
-    status: str
+    status: StatusName
     market: str
     trading: TradingStatus | None
     warnings: list[AnswerWarning]
 
 
-def book_condition(engine: BookEngine, book: int, levels: Levels, as_of: AsOf) -> BookCondition:
-    """The state of a book, given its number and its own levels."""
+def book_condition(engine: BookEngine, book: int, market: str, as_of: AsOf) -> BookCondition:
+    """The state of a book, given its number and its `market_state`."""
     words = engine.state.books[book * BOOK_WORDS : (book + 1) * BOOK_WORDS]
     key = int(words[Book.KEY])
     publisher_id, instrument_id = key >> 32, key & 0xFFFFFFFF
-    status, market = Status(int(words[Book.STATUS])).name.lower(), market_state(levels)
+    status = _STATUS_NAMES[int(words[Book.STATUS])]
     trading = as_of.trading.get((publisher_id, instrument_id))
     of_book = book_warnings(
         status,
@@ -194,10 +199,15 @@ def book_condition(engine: BookEngine, book: int, levels: Levels, as_of: AsOf) -
 
 
 def market_state(levels: Levels) -> str:
-    """The state of one book's best prices; crossed and locked are no errors (rule 22)."""
-    bids, asks = levels.price[levels.side == 0], levels.price[levels.side == 1]
-    if len(bids) == 0 or len(asks) == 0:
-        return "one_sided" if len(bids) + len(asks) else "empty"
+    """The state of one book's levels; crossed and locked are no errors (rule 22)."""
+    bids, asks = (levels.price[levels.side == side][:1].tolist() for side in (0, 1))
+    return market_of(bids, asks)
+
+
+def market_of(bids: Sequence[int], asks: Sequence[int]) -> str:
+    """The state of a market by its best prices, the best first."""
+    if not bids or not asks:
+        return "one_sided" if bids or asks else "empty"
     if bids[0] > asks[0]:
         return "crossed"
     return "locked" if bids[0] == asks[0] else "normal"

@@ -19,7 +19,12 @@ from numpy.typing import NDArray
 from batonics.codec.decoders import Decoder, DecoderFactory, describe_table
 from batonics.codec.framing import WHOLE_FILE_FORMS, Framing
 from batonics.codec.itch import ItchDecoder
-from batonics.codec.messages import read_headers
+from batonics.codec.messages import (
+    ERROR_SKIPPED_RECORDS,
+    RTYPE_ERROR,
+    GatewayMessage,
+    read_headers,
+)
 from batonics.codec.metadata import Metadata
 from batonics.codec.ndjson import NdjsonDecoder
 from batonics.model.book_changes import BookChange
@@ -53,6 +58,7 @@ class DecodedBatch(NamedTuple):
         rows: number of MBO records among them.
         skipped: number of bad records that were skipped.
         notes: what a user has to know of a table so far.
+        gaps: rows of the batch before which the gateway skipped records, ascending.
     """
 
     file: int
@@ -67,6 +73,7 @@ class DecodedBatch(NamedTuple):
     rows: int
     skipped: int
     notes: TableNotes = NO_NOTES
+    gaps: tuple[int, ...] = ()
 
 
 @dataclass
@@ -149,6 +156,8 @@ class InputDecoder:
             session_date=options.session_date,
         )
         self._options, self._batch_rows = options, batch_rows
+        self._rows = 0  # of the batches so far
+        self._gaps: list[int] = []  # rows of the input before which records were skipped
 
     def batches(self) -> Generator[DecodedBatch, None, None]:
         """The batches; a thread does the larger part of the work ahead.
@@ -227,6 +236,15 @@ class InputDecoder:
         if isinstance(decoder, ItchDecoder):
             other_records += decoder.take_counts()
         contents = [record.content for record in decoder.other_records]
+        self._gaps += [
+            record.rows_before
+            for record in decoder.other_records
+            if isinstance(record.content, GatewayMessage)
+            and (record.rtype, record.content.code) == (RTYPE_ERROR, ERROR_SKIPPED_RECORDS)
+        ]
+        first, self._rows = self._rows, self._rows + len(batch.action)
+        gaps = [row - first for row in self._gaps if row < self._rows]
+        self._gaps = [row for row in self._gaps if row >= self._rows]
         definitions = [known for known in contents if isinstance(known, Definition)]
         statuses = [known for known in contents if isinstance(known, BookChange)]
         if isinstance(decoder, NdjsonDecoder):
@@ -245,6 +263,7 @@ class InputDecoder:
             decoder.rows,
             decoder.skipped,
             describe_table(decoder),
+            tuple(gaps),
         )
 
 

@@ -35,7 +35,7 @@ class FileBatch(NamedTuple):
     Attributes:
         batch: the records, one or more; valid until the next one of the file.
         begins_file: it is the first of its file.
-        follows_hole: no file covers a time just before its file.
+        follows_hole: no file covers a time just before it.
     """
 
     batch: MboBatch
@@ -136,8 +136,8 @@ class FileMerge:
             head.load(item.batch)
             first = int(item.batch.ts_recv[0])
             if item.begins_file and self._has_records and first != UNDEF_TIMESTAMP:
-                is_later_day = first // NS_PER_DAY > self._last_day
-                self._day_starts |= is_later_day or item.follows_hole
+                self._day_starts |= first // NS_PER_DAY > self._last_day
+            self._day_starts |= self._has_records and item.follows_hole
 
     def _join(self, pieces: list[TimedPiece]) -> MboBatch:
         """The next batch of the stream, from pieces in the order of their files."""

@@ -9,7 +9,7 @@ file to file, and a file that begins on a later day than the file before it begi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -31,26 +31,20 @@ from batonics.model.day_conditions import doubtful_days
 from batonics.model.definitions import DefinitionMap
 from batonics.model.errors import LossWarning, UsageError
 from batonics.model.mbo import (
-    UNDEF_TIMESTAMP,
     MboBatch,
-    copy_batch,
-    is_untimed,
-    record_keys,
-    slice_batch,
-    take_batch,
 )
-from batonics.model.record_hashes import record_hashes
 from batonics.model.symbols import MappingInterval, SymbolMap
 from batonics.settings.loader import current
 from batonics.sources.chunks import ChunkReader
 from batonics.sources.day_warnings import DayWarnings
 from batonics.sources.decoding import DecodedBatch, FileReport, InputDecoder
-from batonics.sources.file_order import ADVICE, describe_time, order_files, overlap_error
+from batonics.sources.file_order import order_files, overlap_error
+from batonics.sources.file_reading import FileReading, cut_at_gaps
 from batonics.sources.input_files import input_facts, is_read_once
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
 from batonics.sources.merge import FileBatch, FileMerge, MergeInput
-from batonics.sources.overlap import EDGE_RECORDS_MAX, Overlap
-from batonics.sources.stream_coverage import FileCoverage, StreamCoverage
+from batonics.sources.overlap import Overlap
+from batonics.sources.stream_coverage import StreamCoverage
 
 BATCH_ROWS = 32_768
 """Rows of a batch: its columns and the fold's outputs fit into the second-level cache."""
@@ -170,7 +164,7 @@ class MboStream:
         rows = min(self._batch_rows, MERGED_BATCH_ROWS) if others else self._batch_rows
         decoder = InputDecoder(reader, self._options, rows, any_schema=self._any_schema)
         decoder.keeps_headers = self.on_headers is not None
-        file: _FileReading | None = None
+        file: FileReading | None = None
         try:
             with closing(decoder.batches()) as decoded_batches:
                 for decoded in decoded_batches:
@@ -179,14 +173,8 @@ class MboStream:
                         self._add_batch_symbols(reader, decoded)
                     file.number = decoded.file
                     batch = self._note(decoded, file)
-                    if len(batch.action) == 0:
-                        continue
-                    if not self._options.in_this_order:
-                        file.check_beginning(batch)
-                    begins = file.note_batch(batch)
-                    yield FileBatch(
-                        batch, begins, begins and self.coverage.follows_hole(file.coverage)
-                    )
+                    if len(batch.action):
+                        yield from self._pieces(batch, decoded.gaps, file)
         except GeneratorExit:  # the caller stops early
             if file is not None:
                 file.report.warn_of_notes()
@@ -201,20 +189,33 @@ class MboStream:
             text = f"{file.report.name}: ends within a record; lost: {decoder.loss}"
             warnings.warn(text, LossWarning, stacklevel=2)
 
+    def _pieces(
+        self, batch: MboBatch, gaps: Sequence[int], file: FileReading
+    ) -> Iterator[FileBatch]:
+        """The pieces of a file's next batch, which lie between gaps."""
+        for piece, is_behind_gap in cut_at_gaps(batch, gaps):
+            if is_behind_gap:
+                file.coverage.note_gap(piece)
+            if not self._options.in_this_order:
+                file.check_beginning(piece)
+            begins = file.note_batch(piece)
+            follows_hole = begins and self.coverage.follows_hole(file.coverage)
+            yield FileBatch(piece, begins, follows_hole or is_behind_gap)
+
     def _begin_file(
-        self, reader: ChunkReader, before: _FileReading | None, number: int
-    ) -> _FileReading:
+        self, reader: ChunkReader, before: FileReading | None, number: int
+    ) -> FileReading:
         """Begin to read a file: an input, or the next file in an input."""
         forms = {file.framing for file in self.files} | {reader.framing}
         self._check_forms(forms, [file.name for file in self.files] + [reader.name])
         if before is None:
             report = FileReport(reader.name, reader.size, reader.framing)
-            file = _FileReading(report, self.coverage.begin_file(report.name))
+            file = FileReading(report, self.coverage.begin_file(report.name))
         else:
             before.coverage.is_ended = True
             report = FileReport(f"{reader.name}, file {number}", None, reader.framing)
             coverage = self.coverage.begin_file(report.name)
-            file = _FileReading(report, coverage, before.counts, before.end)
+            file = FileReading(report, coverage, before.counts, before.end)
         self.files.append(file.report)
         return file
 
@@ -247,7 +248,7 @@ class MboStream:
         for interval in facts.intervals:
             self.symbols.add(interval)
 
-    def _note(self, decoded: DecodedBatch, file: _FileReading) -> MboBatch:
+    def _note(self, decoded: DecodedBatch, file: FileReading) -> MboBatch:
         """Add what a decoder has read to the names, definitions, statuses and report; the batch."""
         report = file.report
         report.other_records.update(decoded.other_records)
@@ -269,7 +270,7 @@ class MboStream:
             self.on_headers(decoded.headers)
         return decoded.batch
 
-    def _numbered(self, decoded: DecodedBatch, file: _FileReading) -> DecodedBatch:
+    def _numbered(self, decoded: DecodedBatch, file: FileReading) -> DecodedBatch:
         """What was decoded with the instrument ids of the stream in place of those of the file."""
         if decoded.names:
             new_ids = self._number_symbols(decoded.names)
@@ -302,115 +303,6 @@ class MboStream:
             overlap.first_ns,
             symbol or f"instrument {instrument_id}",
         )
-
-
-class _FileReading:
-    """A file that is being read.
-
-    Args:
-        report: its report.
-        coverage: the time that it covers.
-        counts: records, rows and skipped records of its input before it.
-        end: the last records of its input before it.
-
-    Attributes:
-        report: its report.
-        coverage: the time that it covers.
-        number: its number in its input.
-        counts: records, rows and skipped records of its input so far.
-        end: the last records of its input so far.
-        instrument_ids: the stream's instrument ids by those of the file (`NUMBERED_FORMS`).
-    """
-
-    def __init__(
-        self,
-        report: FileReport,
-        coverage: FileCoverage,
-        counts: tuple[int, int, int] = (0, 0, 0),
-        end: _LastRecords | None = None,
-    ) -> None:
-        self.report, self.coverage = report, coverage
-        self.counts, self.end = counts, end or _LastRecords()
-        self.number = 0
-        self.instrument_ids = np.zeros(1, np.uint32)
-        self._counts_before = counts
-        self._has_rows = False
-
-    def count(self, decoded: DecodedBatch) -> None:
-        """Note how many records have been read."""
-        self.counts = decoded.records, decoded.rows, decoded.skipped
-        report, before = self.report, self._counts_before
-        report.records, report.rows, report.skipped = (
-            count - earlier for count, earlier in zip(self.counts, before, strict=True)
-        )
-
-    def check_beginning(self, batch: MboBatch) -> None:
-        """Refuse a batch that begins the file, but not behind the file ahead of it in its input.
-
-        Raises:
-            UsageError: it begins at an earlier time than that ends, or with a record of that.
-        """
-        if self._has_rows or is_untimed(batch.flags[:1])[0] or not self.end.last_ns:
-            return
-        name, first_ns = self.report.name, int(batch.ts_recv[0])
-        if first_ns < self.end.last_ns:
-            raise UsageError(
-                f"{name}: begins at {describe_time(first_ns)}, before the file ahead of it ends, at"
-                f" {describe_time(self.end.last_ns)}; part them, or {ADVICE}"
-            )
-        if self.end.has_record_of(batch):
-            raise UsageError(
-                f"{name}: begins with a record that the file ahead of it ends with, at"
-                f" {describe_time(first_ns)}; part them, or {ADVICE}"
-            )
-
-    def note_batch(self, batch: MboBatch) -> bool:
-        """Note the last records of a batch; whether it begins the file."""
-        self.end.note(batch)
-        self.coverage.data = self.coverage.data.extend(batch)
-        begins, self._has_rows = not self._has_rows, True
-        return begins
-
-
-class _LastRecords:
-    """The records of an input at the time of its last one; of very many, the last ones.
-
-    Attributes:
-        last_ns: a late trusted time of the input; 0: there is none yet.
-    """
-
-    def __init__(self) -> None:
-        self.last_ns = 0
-        self._batches: list[MboBatch] = []
-
-    def note(self, batch: MboBatch) -> None:
-        """Note the next records."""
-        last_ns, count, rows = int(batch.ts_recv[-1]), 1, len(batch.action)
-        if last_ns == UNDEF_TIMESTAMP or is_untimed(batch.flags[-1:])[0]:
-            return
-        while count < rows and int(batch.ts_recv[-count]) == last_ns:
-            count = min(2 * count, rows)
-        if last_ns != self.last_ns:
-            self.last_ns, self._batches = last_ns, []
-        count = min(count, EDGE_RECORDS_MAX)
-        self._batches.append(copy_batch(slice_batch(batch, rows - count, rows)))
-        held = sum(len(each.action) for each in self._batches)
-        while held - len(self._batches[0].action) >= EDGE_RECORDS_MAX:
-            held -= len(self._batches.pop(0).action)
-
-    def has_record_of(self, batch: MboBatch) -> bool:
-        """Whether one of the records is the same as one of a batch."""
-        ends = _identities(self._batches, self.last_ns)
-        return not ends.isdisjoint(_identities([batch], self.last_ns))
-
-
-def _identities(batches: Sequence[MboBatch], ts_recv: int) -> set[tuple[int, int]]:
-    """What identifies the records of a time: the keys of their books, and their hashes."""
-    found = set[tuple[int, int]]()
-    for batch in batches:
-        rows = take_batch(batch, batch.ts_recv == ts_recv)
-        found.update(zip(record_keys(rows).tolist(), record_hashes(rows).tolist(), strict=True))
-    return found
 
 
 def read_metadata(path: str | Path) -> Metadata | None:

@@ -7,13 +7,15 @@ does, whoever asks.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from hashlib import sha256
 
 from batonics.codec.metadata import Metadata
 from batonics.model.answers import AnswerWarning, DataSpan
-from batonics.model.coverage import FileSpan, Holes, describe_holes, find_holes
+from batonics.model.coverage import FileSpan, Hole, Holes, describe_holes, find_holes
 from batonics.model.errors import DataWarning
-from batonics.model.mbo import UNDEF_TIMESTAMP
+from batonics.model.mbo import UNDEF_TIMESTAMP, MboBatch
+from batonics.model.times import format_time
 
 _LATEST_NS = 2**63 - 1
 
@@ -28,11 +30,13 @@ class FileCoverage:
         data: the times of its records.
         is_ended: its last record was read.
         is_cut: records are missing behind the last one that could be read.
+        gaps: the times of records that the gateway skipped.
     """
 
     def __init__(self, name: str) -> None:
         self.data = DataSpan()
         self.is_ended = self.is_cut = False
+        self.gaps: list[Hole] = []
         self._named = FileSpan(name, "", None, None)
         self._has_metadata = False
 
@@ -47,6 +51,13 @@ class FileCoverage:
                 start_ns=_known(metadata.start or None), end_ns=_known(metadata.end)
             )
 
+    def note_gap(self, batch: MboBatch) -> None:
+        """Note that the gateway skipped records before the next batch of the file."""
+        before_ns, after_ns = self.data.until_ns, DataSpan().extend(batch).from_ns
+        if before_ns is not None and after_ns is not None:
+            name = self._named.name
+            self.gaps.append(Hole(before_ns, after_ns + 1, name, name, is_known=True))
+
     def span(self) -> FileSpan:
         """What the file says of its time. One that is cut off has no end but its last record."""
         span = self._named._replace(first_ns=self.data.from_ns, last_ns=self.data.until_ns)
@@ -59,7 +70,8 @@ class StreamCoverage:
     def __init__(self) -> None:
         self._files: list[FileCoverage] = []
         self._holes: Holes = ()
-        self._state: tuple[int, int] | None = None
+        self._between: Holes = ()  # those between files
+        self._state: tuple[int, int, int] | None = None
 
     def begin_file(self, name: str) -> FileCoverage:
         """The coverage of the next file."""
@@ -72,16 +84,21 @@ class StreamCoverage:
         return [span if is_ended else span._replace(end_ns=None) for span, is_ended in spans]
 
     def holes(self) -> Holes:
-        """The holes between the files that were begun; what is being read goes on for ever."""
+        """The holes between the files that were begun, and the gaps in them.
+
+        What is being read goes on for ever.
+        """
         begun = [file for file in self._files if file.is_ended or file.data.from_ns is not None]
-        state = len(begun), sum(file.is_ended for file in begun)
+        gaps = [gap for file in begun for gap in file.gaps]
+        state = len(begun), sum(file.is_ended for file in begun), len(gaps)
         if state != self._state:
             self._state = state
             spans = [file.span() for file in begun]
-            self._holes = find_holes(
+            self._between = find_holes(
                 span if file.is_ended or span.by_metadata else span._replace(last_ns=_LATEST_NS)
                 for span, file in zip(spans, begun, strict=True)
             )
+            self._holes = tuple(sorted((*self._between, *gaps)))
         return self._holes
 
     def follows_hole(self, file: FileCoverage) -> bool:
@@ -91,9 +108,23 @@ class StreamCoverage:
 
     def warn(self) -> None:
         """Warn of the holes, if there are any."""
-        text = describe_holes(self.holes())
+        self.holes()
+        text = describe_holes(self._between)
         if text:
             warnings.warn(f"{AnswerWarning.UNCOVERED}: {text}", DataWarning, stacklevel=2)
+        for file in self._files:
+            if file.gaps:
+                warnings.warn(_describe_gaps(file.gaps), DataWarning, stacklevel=2)
+
+
+def _describe_gaps(gaps: Sequence[Hole]) -> str:
+    first = gaps[0]
+    more = f", and {len(gaps) - 1:,} times more" if len(gaps) > 1 else ""
+    return (
+        f"{AnswerWarning.UNCOVERED}: {first.before}: the gateway skipped records for a slow client"
+        f" between {format_time(first.start_ns)} and {format_time(first.end_ns - 1)}{more}: books"
+        " are cold behind that until their next R or snapshot"
+    )
 
 
 def _known(time_ns: int | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import orjson
@@ -10,8 +11,10 @@ import polars as pl
 import pytest
 
 import batonics
+from batonics.codec.messages import ERROR_SKIPPED_RECORDS, ERROR_SYMBOL, write_error_message
 from batonics.model.errors import DataWarning, UsageError
-from batonics.model.mbo import Action, Side
+from batonics.model.mbo import Action, DayStart, Side
+from batonics.sources.stream import MboStream
 from tests.support.command import run_command, run_in_process
 from tests.support.dbn_files import DAY_NS, encode, metadata, record
 from tests.support.reference_books import Record
@@ -235,3 +238,55 @@ def test_runs_of_a_stream_that_is_appended_are_apart(tmp_path: Path) -> None:
     assert lake.sql("queries/time_bars.sql", every="30m")["complete"].to_list()[1] is True
     with pytest.warns(DataWarning, match="uncovered"):
         lake.sql("SELECT count(*) AS n FROM trades")
+
+
+@pytest.fixture(name="skipped")
+def skipped_file(tmp_path: Path) -> tuple[Path, int]:
+    """Three hours as a live feed sent them; before 01:30 the gateway skipped records: the row."""
+    rows = [row for hour in range(3) for row in records_of_hour(hour, 1)]
+    cut = len(records_of_hour(0, 1)) + 6
+    message = write_error_message(ERROR_SKIPPED_RECORDS, "skipped records", rows[cut].ts_recv)
+    header = metadata({"AAA": 1}, start=DAY_NS, end=None)
+    path = tmp_path / "recorded.dbn"
+    path.write_bytes(header + encode(rows[:cut]) + message + encode(rows[cut:]))
+    return path, cut
+
+
+@pytest.mark.parametrize("batch_rows", [5, 7, 19, 1000])
+def test_all_books_begin_anew_at_the_row_before_which_a_gateway_skipped_records(
+    skipped: tuple[Path, int], batch_rows: int
+) -> None:
+    path, cut = skipped
+    stream = MboStream([path], batch_rows=batch_rows)
+    with pytest.warns(DataWarning, match="the gateway skipped records"):
+        batches = [(isinstance(one, DayStart), len(one.action)) for one in stream.batches()]
+    firsts = [0, *accumulate(length for _, length in batches)]
+    starts = [first for first, (is_start, _) in zip(firsts, batches, strict=False) if is_start]
+    assert starts == [cut]
+
+
+def test_records_that_a_gateway_skipped_are_a_gap_in_every_answer(
+    skipped: tuple[Path, int],
+) -> None:
+    path, _ = skipped
+    said = "the gateway skipped records for a slow client between 2024-10-04T01:20"
+    with pytest.warns(DataWarning, match=said):
+        found = bars(batonics.scan_mbo(path), "1h")
+    assert found == {0: True, 1: False, 2: False}  # the last one is that of the end
+    with pytest.warns(DataWarning, match=f"{said}|cold: 1 of 1"):
+        (status,) = batonics.reconstruct(path).summary()["status"]
+    assert status == "cold"
+    frame = batonics.scan_mbo(path).mbo  # type: ignore[attr-defined]
+    with pytest.warns(DataWarning, match=said):
+        depths = frame.depth(1, every="10m", extra=("book_status",)).collect()
+    behind = depths.filter(pl.col("ts").dt.hour() * 60 + pl.col("ts").dt.minute() > 90)
+    assert behind["book_status"].cast(pl.String).unique().to_list() == ["cold"]
+    assert str(depths["book_status"][1]) == "synced"
+
+
+def test_other_errors_of_a_gateway_are_no_gap(tmp_path: Path) -> None:
+    rows = records_of_hour(0, 1)
+    message = write_error_message(ERROR_SYMBOL, "symbol 'X' could not be resolved", DAY_NS)
+    path = tmp_path / "recorded.dbn"
+    path.write_bytes(metadata({"AAA": 1}) + encode(rows[:4]) + message + encode(rows[4:]))
+    assert batonics.reconstruct(path).summary()["status"].to_list() == ["synced"]

@@ -22,6 +22,7 @@ from tests.support.sweep import SEED_VARIABLE, SHARE_VARIABLE
 
 RECORDS = 100_000_000
 KILLS = 10_000
+FAULTS = 10_000
 INTERRUPTS = 5_000
 KILLED_LEAST = 0.95
 """Of all mutants of the engine; of a few of them by chance fewer may be."""
@@ -51,6 +52,7 @@ def soaks(scale: float, seed: int) -> list[Soak]:
     every = max(1, round(1 / scale))
     mutants = max(1, round(len(sample(seed, 0)) * scale))
     kills = max(1, round(KILLS * scale))
+    faults = max(100, round(FAULTS * scale))
     interrupts = max(20, round(INTERRUPTS * scale))
     records = rows * len(PROFILES)
     least = ("--least", str(KILLED_LEAST)) if scale >= 1 else ()
@@ -89,6 +91,12 @@ def soaks(scale: float, seed: int) -> list[Soak]:
             "interrupts",
             f"signals at random moments of loading kernels: {interrupts:,}",
             ("-m", "tests.soak.soak_interrupts", str(interrupts), str(seed)),
+            {},
+        ),
+        Soak(
+            "clients",
+            f"faults of connections of clients of /v1/ws: {faults:,}",
+            ("-m", "tests.soak.soak_clients", str(faults), str(seed)),
             {},
         ),
     ]

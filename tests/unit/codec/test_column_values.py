@@ -53,6 +53,28 @@ def test_a_float_below_the_limit_is_the_price_that_it_was_made_of(exact: list[in
     assert prices(floats) == exact
 
 
+@given(
+    st.lists(st.tuples(st.integers(-(10**15), 10**15), st.integers(-2, 2)), min_size=1, max_size=50)
+)
+def test_a_float_beside_that_of_a_price_is_the_price(made: list[tuple[int, int]]) -> None:
+    exact = [price for price, _ in made]
+    floats = np.array([float(Decimal(price).scaleb(-9)) for price in exact])
+    beside = floats + np.array([steps for _, steps in made]) * np.spacing(np.abs(floats)) / 2
+    notes = ColumnNotes()
+    assert price_column("price", pa.array(beside), notes).tolist() == exact
+    assert notes.near_floats == int((beside != floats).sum())
+    texts = [str(value) for value in beside.tolist()]
+    if all("e" not in text for text in texts):
+        assert prices(texts) == exact
+
+
+def test_digits_that_no_float_has_are_refused() -> None:
+    with pytest.raises(BadValueError, match="at most 9 decimals"):
+        prices(["64.8200000000000100001"])
+    with pytest.raises(BadValueError, match="more than 9 decimals"):
+        prices([64.820000001 + 3e-10])
+
+
 def test_rounding_alone_is_off_by_one_below_the_limit() -> None:
     random = np.random.default_rng(1)
     exact = random.integers(FLOAT_UNITS_MAX // 2, FLOAT_UNITS_MAX, 5_000).tolist()
