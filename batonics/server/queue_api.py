@@ -35,7 +35,7 @@ from batonics.server.history_documents import Data, data_document
 from batonics.server.history_params import Params, parse_choice, parse_moment, parse_publisher
 from batonics.server.query_params import ProblemError
 from batonics.server.service import WebService
-from batonics.sinks.book_json import book_condition
+from batonics.sinks.book_json import book_condition, market_state
 
 QUEUE_UNITS = 60.0
 """Units (`request_rate`) of a queue: a fold, and a search through records."""
@@ -151,7 +151,8 @@ class QueueApi:
         ids = queues.order_id[shown].tolist()
         last = self._history.count_until(moment)
         origins = find_origins(self._history.records, key, ids, last, SEARCH_RECORDS_MAX)
-        condition = book_condition(engine, number, engine.levels(number), found.books.as_of)
+        market = market_state(engine.levels(number))
+        condition = book_condition(engine, number, market, found.books.as_of)
         first_ns = self._history.records.due_ns(origins.first_record)
         as_of, publisher_id, instrument_id = found.books.as_of, key >> 32, key & 0xFFFFFFFF
         return {
