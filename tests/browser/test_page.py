@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -226,6 +227,25 @@ def test_it_plays_to_the_end(watched: Watched, server: Server) -> None:
     wait_for(page, "")
     assert page.locator("#play").get_attribute("aria-pressed") == "false"
     assert shown_levels(page) == levels(server.get("/v1/books/SIM0").document)
+
+
+def test_playing_asks_rest_for_little_and_pauses_exactly(watched: Watched, server: Server) -> None:
+    page = watched.open("#symbol=SIM0&at=2026-01-05T14:30:05Z")
+    wait_for(page, "2026-01-05T14:30:05Z")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.select_option("#speed", "10")
+    page.click("#play")
+    shown = re.compile("2026-01-05T14:(30:[2-5]|31)")
+    expect(page.locator("#time")).to_have_value(shown, timeout=30_000)
+    assert not [url for url in asked if "/v1/books/" in url or "/v1/trades" in url]
+    page.click("#play")
+    page.wait_for_selector('#panels[data-at^="record:"][aria-busy="false"]')
+    at = page.locator("#panels").get_attribute("data-at") or ""
+    assert shown_levels(page) == levels(server.get(f"/v1/books/SIM0?at={at}&depth=50").document)
+    trades = server.get(f"/v1/trades?symbol=SIM0&at={at}&order=newest&limit=200").document
+    sizes = sum(trade["size"] for trade in trades["records"])
+    assert sum(int(row[3]) for row in page.evaluate(TAPE)) == sizes
 
 
 def test_a_doubtful_book_says_so(watched: Watched) -> None:

@@ -176,6 +176,11 @@ export class Client {
     }
   }
 
+  /** @returns {string | undefined} the token, where the server wants one */
+  token() {
+    return this.storage.getItem("token") ?? undefined;
+  }
+
   /**
    * Change the one-time code of a browser that the server started for the token.
    * @param {string} code
