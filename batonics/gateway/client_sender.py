@@ -24,6 +24,7 @@ from batonics.gateway.pacing import (
     PacingClock,
     SystemClock,
 )
+from batonics.gateway.slow_reader import SlowReader
 from batonics.model.times import NS_PER_S
 
 
@@ -146,11 +147,13 @@ class ClientChannel:
         send: sends bytes; it returns when the system has taken them.
         heartbeat: what an idle client is sent; None: nothing.
         replies: the replies to what the client has sent since the last call.
+        slow_reader: what is done if the client reads too slowly; None: it is waited for.
     """
 
     send: Callable[[BytesLike], object]
     heartbeat: Heartbeat | None = None
     replies: Callable[[], bytes] = bytes
+    slow_reader: SlowReader | None = None
 
 
 @dataclass(frozen=True)
@@ -236,12 +239,26 @@ class ClientSender:
             rest = cut_piece(piece, skipped, len(piece.due_ns))
             for first, last in self._pacer.groups(piece.due_ns[skipped:]):
                 self._client.anchor_ns = self._pacer.anchor_ns
-                self._send_units(cut_piece(rest, first, last))
+                if self._admits(last - first):
+                    self._send_units(cut_piece(rest, first, last))
                 # With faults there are no jumps: a fault is set for a unit of the whole feed.
                 if self._control.jump is not self._jump and self._injector is None:
                     self._jump = self._control.jump
                     return self._jump
+        if self._channel.slow_reader is not None:
+            self._send(self._channel.slow_reader.describe_skipped())
         return None
+
+    def _admits(self, units: int) -> bool:
+        """Whether the client is sent its next units; what comes before them is sent."""
+        slow_reader = self._channel.slow_reader
+        if slow_reader is None:
+            return True
+        message = slow_reader.admit(units, self._pacer.lag_ns, self._clock.now_ns())
+        if message is None:
+            return False
+        self._send(message)
+        return True
 
     def _send_units(self, piece: FeedPiece) -> None:
         if self._injector is None:

@@ -77,6 +77,7 @@ class Pacer:
 
     Attributes:
         unpaced_until_ns: a group whose units are all due at this time or before is sent at once.
+        lag_ns: for how long the first unit of the last group had been due.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Pacer:
         self._units = 0
         self._woken_ns = clock.now_ns() - WAKE_INTERVAL_NS
         self.unpaced_until_ns = -1
+        self.lag_ns = 0
 
     @property
     def anchor_ns(self) -> int | None:
@@ -104,6 +106,7 @@ class Pacer:
         units = len(due_ns)
         if self._pace.is_full_speed or due_ns[-1] <= self.unpaced_until_ns:
             self._on_wait(self._clock.now_ns())
+            self.lag_ns = 0
             yield 0, units
             return
         if self._anchor_ns is None:
@@ -115,6 +118,7 @@ class Pacer:
             passed = self._wait(int(offsets[first]))
             last = int(np.searchsorted(offsets, passed, side="right"))
             last = max(last, first + 1)
+            self.lag_ns = passed - int(offsets[first])
             yield first, last
             first = last
         self._units += units

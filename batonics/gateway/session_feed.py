@@ -47,6 +47,7 @@ class SessionFeed:
         now_ns: the time at which the session begins.
         has_start: whether any subscription has a start.
         has_snapshot: whether any subscription asks for a snapshot.
+        has_mbo: whether any subscription is of MBO.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class SessionFeed:
         self.now_ns = min(starts)
         self.has_start = any(request.start_ns is not None for request in self._requests)
         self.has_snapshot = any(request.snapshot for request in self._requests)
+        self.has_mbo = any(request.schema == "mbo" for request in self._requests)
         self.unpaced_until_ns = -1
         if self.has_start and live_until_ns is not None:
             self.unpaced_until_ns = live_until_ns

@@ -41,11 +41,12 @@ from batonics.gateway.session import (
     log_in,
 )
 from batonics.gateway.session_feed import SessionFeed
+from batonics.gateway.slow_reader import SlowReader
 from batonics.gateway.tcp_server import TcpServer, close_gracefully, reset_connection
 from batonics.jobs.merged_metadata import merge_metadata
 from batonics.model.answers import DataSpan
 from batonics.model.errors import BatonicsError, UsageError
-from batonics.model.times import format_time
+from batonics.model.times import NS_PER_S, format_time
 from batonics.settings.loader import current
 from batonics.settings.table import ReplaySettings
 from batonics.sinks.logs import logger
@@ -305,6 +306,11 @@ class _GatewaySessions:
             heartbeat=Heartbeat(interval_s, lambda: heartbeat_record(now_ns())),
             replies=LateLines(sock, login.unread, now_ns).replies,
         )
+        slow_reader_s = replay.request.settings.slow_reader_s
+        if slow_reader_s and injector is None:  # faults are set for units of the whole feed
+            limit_ns = int(slow_reader_s * NS_PER_S)
+            slow_reader = SlowReader(limit_ns, skips=not feed.has_mbo, feed_ns=now_ns)
+            channel = replace(channel, slow_reader=slow_reader)
         if login.authentication.compression == "zstd":
             channel = replace(channel, send=ZstdSender(sock.sendall).send)
         replay.send_feed(channel, client, feed, start_ns, injector)

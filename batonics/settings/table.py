@@ -220,6 +220,12 @@ class ReplaySettings:
     close_timeout_s: float = setting(
         "Seconds for a client to read all that was sent, at the end.", default=10.0, minimum=0
     )
+    slow_reader_s: float = setting(
+        "Seconds by which a client of the gateway may be behind the pace. A slower one is warned if"
+        " its session has MBO, and else misses records. 0: it is waited for.",
+        default=0.0,
+        minimum=0,
+    )
 
 
 @dataclass(frozen=True, repr=False)

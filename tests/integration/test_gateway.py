@@ -22,6 +22,7 @@ from batonics.book.engine import BookEngine
 from batonics.codec import gateway as lines
 from batonics.codec.dbn import DbnDecoder
 from batonics.codec.messages import (
+    ERROR_SKIPPED_RECORDS,
     ERROR_SUBSCRIPTION,
     ERROR_SYMBOL,
     RTYPE_ERROR,
@@ -29,6 +30,7 @@ from batonics.codec.messages import (
     RTYPE_SYSTEM,
     SYSTEM_HEARTBEAT,
     SYSTEM_REPLAY_COMPLETED,
+    SYSTEM_SLOW_READER,
     SYSTEM_SUBSCRIPTION_ACK,
     GatewayMessage,
     OtherRecord,
@@ -47,7 +49,7 @@ from batonics.codec.metadata import (
 from batonics.gateway.faults import Faults
 from batonics.gateway.pacing import Pace
 from batonics.jobs.replay import Replay
-from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, Flag, MboBatch, batch_from_records
+from batonics.model.mbo import MBO_DTYPE, RTYPE_MBO, Action, Flag, MboBatch, batch_from_records
 from batonics.model.times import NS_PER_DAY
 from batonics.settings.table import ReplaySettings
 from tests.support.command import run_in_process
@@ -411,6 +413,32 @@ def test_a_client_that_disconnects_leaves_no_thread(tmp_path: Path, schema: str)
             client.file.read(100_000)
             replay.close()
     assert package_threads() == before
+
+
+@pytest.mark.parametrize("schema", ["mbo", "trades"])
+def test_a_client_that_reads_too_slowly_is_warned_or_misses_records(
+    tmp_path: Path, schema: str
+) -> None:
+    rows = [row._replace(action=Action.TRADE, order_id=0) for row in adds(3_000)]
+    path = tmp_path / "trades.dbn"
+    path.write_bytes(metadata() + encode(rows if schema == "trades" else adds(3_000)))
+    settings = ReplaySettings(slow_reader_s=0.1, send_buffer_bytes=4096)
+    options = {"pace": Pace(rate=20_000), "loops": 8, "settings": settings}
+    with run_replay(path, protocol=GATEWAY, **options) as replay, log_in(replay) as client:
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.start(lines.subscription_line(schema, ["ALL_SYMBOLS"]))
+        time.sleep(0.5)  # what it does not read meanwhile fits no buffer
+        received = client.receive_rest()
+    said = [message for message in received.messages() if message.code in (2, 7)]
+    sent = len(received.mbo) // 56
+    trades = sum(record.rtype == 0 for record in received.others)
+    if schema == "mbo":
+        assert sent == 24_000
+        assert {message.code for message in said} == {SYSTEM_SLOW_READER}
+        return
+    missed = sum(int(message.text.split()[0].replace(",", "")) for message in said)
+    assert {message.code for message in said} == {ERROR_SKIPPED_RECORDS}
+    assert 0 < missed < trades + missed == 24_000
 
 
 # ------------------------------------------------------------------ crowds

@@ -157,7 +157,8 @@ test("a connection that is lost is made again, and goes on where it was", async 
   const stopped = { type: "clock", record: 100, is_playing: false, speed: 1, id: "resume" };
   second.receive(stopped);
   const [, , play] = client.tracker.requestsToResume();
-  assert.deepEqual([play.op, play.speed], ["play", 2], "what was asked for, not what is done");
+  const asked = [play.op, play.speed];
+  assert.deepEqual(asked, ["play", 2], "what was asked for, not what has been done");
   second.receive({ ...SNAPSHOT, checksum: 1 });
   assert.equal(second.sent.at(-1).op, "resync");
   assert.deepEqual(seen, ["clock", "snapshot", "clock", "snapshot"]);

@@ -7,6 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
+from batonics.codec.messages import RTYPE_ERROR, RTYPE_SYSTEM
 from batonics.gateway.client_sender import (
     ClientChannel,
     ClientSender,
@@ -21,6 +22,7 @@ from batonics.gateway.fault_injector import FaultInjector, ReplayPosition
 from batonics.gateway.faults import Fault, Faults
 from batonics.gateway.feed_pieces import BytesLike, FeedPiece
 from batonics.gateway.pacing import Pace
+from batonics.gateway.slow_reader import SlowReader
 from tests.support.dbn_files import encode
 from tests.support.fake_clock import FakeClock
 from tests.support.replay_feeds import rows, split_pieces
@@ -103,3 +105,43 @@ def test_a_paused_client_is_sent_heartbeats_too() -> None:
     beats = sent.count(b"beat")
     assert bytes(sent) == b"DBN" + beats * b"beat" + RECORDS
     assert 2 <= beats <= 5
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_a_slow_reader_misses_records_or_is_warned(*, skips: bool) -> None:
+    clock, sent = FakeClock(late_ns=0), list[bytes]()
+
+    def send(data: BytesLike) -> None:
+        sent.append(bytes(data))
+        if len(sent) == 20:  # the client does not read for two seconds, of which the feed has 20
+            clock.now += 2_000_000_000
+
+    slow_reader = SlowReader(500_000_000, skips=skips, feed_ns=lambda: 7)
+    channel = ClientChannel(send, slow_reader=slow_reader)
+    settings = SenderSettings(ReplayControl(), Pace(rate=10), clock=clock)
+    sender = ClientSender(settings, channel, ReplayClient("x"))
+    sender.send_feed(ShortFeed(), None, 1)
+
+    rtypes = {RTYPE_ERROR, RTYPE_SYSTEM}
+    messages = [data for data in sent[1:] if data[1] in rtypes and len(data) > 56]
+    records = b"".join(data for data in sent[1:] if data not in messages)
+    assert len(messages) == 1
+    if not skips:
+        assert records == RECORDS
+        assert b"slow reader: records are " in messages[0]
+        return
+    missed = (len(RECORDS) - len(records)) // 56
+    assert missed > 0
+    cut = sum(len(data) for data in sent[1 : sent.index(messages[0])])
+    assert records == RECORDS[:cut] + RECORDS[cut + 56 * missed :]
+    assert f"{missed} records skipped after slow reading".encode() in messages[0]
+
+
+def test_a_client_that_keeps_up_is_told_nothing() -> None:
+    clock, sent = FakeClock(), bytearray()
+    channel = ClientChannel(
+        sent.extend, slow_reader=SlowReader(500_000_000, skips=True, feed_ns=lambda: 7)
+    )
+    settings = SenderSettings(ReplayControl(), Pace(rate=1000), clock=clock)
+    ClientSender(settings, channel, ReplayClient("x")).send_feed(ShortFeed(), None, 1)
+    assert bytes(sent) == b"DBN" + RECORDS
