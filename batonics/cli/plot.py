@@ -49,10 +49,11 @@ def command(
     verify_manifest: VerifyManifestOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Draw the depth of a book over time as a PNG, SVG or HTML file.
+    """Draw the depth of a book over time as a picture.
 
-    Each column shows the book at its end. Lines are the best prices, circles the trades. With
-    --session each session has a panel of its own. It needs the extra `plot`.
+    The file is PNG, SVG or HTML. Each column shows the book at its end. Lines are the best prices,
+    circles the trades. With --session each session has a panel of its own. It needs the extra
+    `plot`.
     """
     from batonics.cli.progress import read_progress
     from batonics.jobs.file_history import HistoryInput
