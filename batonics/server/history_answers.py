@@ -279,6 +279,24 @@ class HistoryAnswers:
             detail += f"; {suggest_symbols(shown, known)}"
         raise ProblemError(404, "No such book", detail)
 
+    def find_by_prefix(
+        self, prefix: str, publisher: int | None, at_ns: int | None
+    ) -> dict[int, str]:
+        """The keys of the books whose symbol begins with a prefix at a time, and that symbol.
+
+        Without a prefix, books without a symbol are among them, under their instrument ids.
+        """
+        symbols, last_ns = self._history.symbols, self._history.records.last_ns
+        at_ns = min(last_ns or 0, UNDEF_TIMESTAMP if at_ns is None else at_ns)
+        found = {}
+        for instrument_id, keys in sorted(self._keys_of.items()):
+            names = symbols.symbols_at(instrument_id, at_ns) or [""]
+            name = next((name for name in names if name.startswith(prefix)), None)
+            if name is not None:
+                own = (key for key in keys if publisher in (None, key >> 32))
+                found.update(dict.fromkeys(own, name or str(instrument_id)))
+        return found
+
     # ------------------------------------------------------------------ parts of answers
 
     def _books_at(self, place: Place, key: int) -> HistoricBooks:

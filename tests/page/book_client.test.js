@@ -163,5 +163,9 @@ test("a connection that is lost is made again, and goes on where it was", async 
   assert.equal(second.sent.at(-1).op, "resync");
   assert.deepEqual(seen, ["clock", "snapshot", "clock", "snapshot"]);
   assert.equal(client.reconnects, 1);
+  client.unsubscribe("l3", ["CLX5"]);
+  second.receive({ type: "unsubscribed", channel: "l3", books: [name], id: null });
+  assert.equal(client.book("l3", "CLX5"), undefined);
+  assert.deepEqual(client.tracker.requestsToResume().map((one) => one.op), ["seek", "play"]);
   client.close();
 });
