@@ -26,6 +26,7 @@ from batonics.cli.options import (
     StartOption,
     StatusesOption,
     StoredFilesArgument,
+    SymbolsOption,
     VerifyManifestOption,
     WideOption,
     parse_row_filter,
@@ -42,6 +43,10 @@ ALL_ROWS = 2**62
 SchemasOption = Annotated[
     str | None,
     SettingOption("lake.schemas", "--schemas", f"The schemas to derive: {SCHEMA_FORMS}."),
+]
+
+FilterZoneOption = Annotated[
+    str, typer.Option("--tz", help="The time zone of --start, --end and --date without an offset.")
 ]
 
 app = typer.Typer(
@@ -75,6 +80,10 @@ def load(
     ] = False,
     statuses: StatusesOption = None,
     session: SessionOption = None,
+    symbols: SymbolsOption = None,
+    start: StartOption = None,
+    end: EndOption = None,
+    tz: FilterZoneOption = "UTC",
     skip_bad: SkipBadOption = False,
     salvage: SalvageOption = False,
     in_this_order: InThisOrderOption = False,
@@ -86,6 +95,7 @@ def load(
     """Load files into a lake, by schema and date, sorted by symbol."""
     from batonics.cli.progress import load_progress
     from batonics.jobs.lake_load import LakeLoad, LoadRequest
+    from batonics.lake.load_selection import LoadSelection
     from batonics.model.times import duration_ns, format_duration
     from batonics.sources.input_options import InputOptions
     from batonics.sources.inputs import find_inputs
@@ -106,6 +116,7 @@ def load(
         ),
         statuses=find_inputs(statuses or ()),
         sessions=parse_session(session),
+        selection=LoadSelection(*parse_row_filter(symbols, None, start, end, tz)),
     )
     run = LakeLoad(request)
     with load_progress("load", run.source_bytes, quiet=quiet) as progress:
@@ -225,10 +236,7 @@ def export(
     date: DateOption = None,
     start: StartOption = None,
     end: EndOption = None,
-    tz: Annotated[
-        str,
-        typer.Option(help="The time zone of --start, --end and --date without an offset."),
-    ] = "UTC",
+    tz: FilterZoneOption = "UTC",
     quiet: QuietOption = False,
 ) -> None:
     """Export rows of a lake as Delta tables: DIRECTORY/SCHEMA."""
@@ -274,12 +282,42 @@ def check(lake: LakeOption, quiet: QuietOption = False) -> None:
         typer.echo(f"{run.parts_total:,} files verified", err=True)
 
 
+@app.command("remove")
+def remove(
+    lake: LakeOption,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Remove the rows of this source: a file, or the name of a stream."),
+    ] = None,
+    date: Annotated[
+        str | None, typer.Option(help="Remove the rows of this date (UTC): 2025-09-24.")
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Remove the rows of a source or of a date, in one commit.
+
+    With --source and --date, only the rows of that source on that date. The files stay for readers
+    until `batonics lake vacuum` removes them.
+    """
+    from batonics.jobs.lake_remove import RemoveRequest, remove_rows
+
+    result = remove_rows(RemoveRequest(lake, source, date))
+    if not quiet:
+        typer.echo(
+            f"removed {result.rows:,} rows of {result.sources:,} sources in {result.parts:,} files",
+            err=True,
+        )
+
+
 @app.command("compact")
 def compact(lake: LakeOption, quiet: QuietOption = False) -> None:
     """Merge small files of the same source and date."""
-    from batonics.jobs.lake_compact import compact_lake
+    from batonics.cli.progress import byte_progress
+    from batonics.jobs.lake_compact import LakeCompact
 
-    result = compact_lake(lake)
+    run = LakeCompact(lake)
+    with byte_progress("compact", run.bytes_total, quiet=quiet) as run.progress:
+        result = run.run()
     if not quiet:
         typer.echo(f"{result.parts_before:,} files became {result.parts_after:,}", err=True)
 

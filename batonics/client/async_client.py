@@ -139,7 +139,7 @@ class AsyncClient:
 
         Args:
             channel: `bbo`, `l2`, `l3` or `trades`.
-            symbols: the symbols.
+            symbols: the symbols; one that ends with `*` stands for all that begin so.
             publisher: the publisher, where several have a symbol.
             depth: levels of each side of l2, or `all`; None: ten.
             conflate_ms: the least time between two messages of a book on bbo and l2; None: 50.

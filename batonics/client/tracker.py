@@ -138,7 +138,7 @@ class BookTracker:
             for one in reply["books"]:
                 self.books.pop(_book_id({**one, "channel": request["channel"]}), None)
             for channel, symbol, of in list(self._subscriptions):
-                is_named = symbols is None or symbol in symbols
+                is_named = symbols is None or any(_covers(one, symbol) for one in symbols)
                 if channel == request["channel"] and is_named and publisher in (None, of):
                     del self._subscriptions[channel, symbol, of]
 
@@ -158,6 +158,11 @@ class BookTracker:
 
 def _book_id(message: dict[str, Any]) -> BookId:
     return BookId(message["channel"], message["publisher_id"], message["instrument_id"])
+
+
+def _covers(named: str, symbol: str) -> bool:
+    """Whether a symbol or a prefix of a request names what was subscribed to as `symbol`."""
+    return named == symbol or (named.endswith("*") and symbol.startswith(named[:-1]))
 
 
 def _new_book(snapshot: dict[str, Any]) -> AnyBook:

@@ -114,8 +114,8 @@ class BookCursor:
         """Whether each event is asked for."""
         return self.queues is not None
 
-    def set_events(self, *, has_events: bool) -> None:
-        """Ask for each event, or only for what comes of them."""
+    @has_events.setter
+    def has_events(self, has_events: bool) -> None:
         if has_events != self.has_events:
             self.queues = KeptQueues(self.engine) if has_events else None
 

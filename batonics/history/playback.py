@@ -259,7 +259,7 @@ class Playback:
         self.place, self._chunk = place, None
         self._cursors = self._load(list(self._cursors))
         for key, cursor in self._cursors.items():
-            cursor.set_events(has_events=has_events[key])
+            cursor.has_events = has_events[key]
 
     def _load(self, keys: list[int]) -> dict[int, BookCursor]:
         """Books as they are at the place."""

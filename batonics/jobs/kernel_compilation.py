@@ -19,7 +19,7 @@ from batonics.frames.orders.fill_simulation import would_fill
 from batonics.frames.scan.mbo_scan import scan_batches
 from batonics.gateway.dbn_feed import DbnFeed, LengthPrefixedFeed
 from batonics.gateway.merge import interleave
-from batonics.jobs.verify_kernels import COMPARED_WORDS, compare_changes
+from batonics.jobs.verify_kernels import COMPARED_WORDS, compare_changes, forget_compared
 from batonics.live.ingest import warm_up
 from batonics.live.log_checkpoint import LogOutput
 from batonics.live.record_log import LOG_BYTES_MIN, LogReader
@@ -72,7 +72,9 @@ def _compile_verify(batch: MboBatch) -> None:
     engine.fold(batch)
     for records in (batch, DayStart._make(batch)):
         reference.add(records)
-        compare_changes(engine.state, reference.witness, np.zeros(COMPARED_WORDS, np.int64))
+        compared = np.zeros(COMPARED_WORDS, np.int64)
+        compare_changes(engine.state, reference.witness, 0, 1, compared)
+        forget_compared(engine.state, reference.witness)
     reference.forget_changes()
     reference.grow()
 

@@ -31,8 +31,9 @@ from batonics.frames.scan.symbols import FrameSymbols
 from batonics.frames.schemas.row_keys import RowKeys, RowPlaces
 from batonics.frames.schemas.schema import Schema
 from batonics.frames.schemas.table import find_schemas
-from batonics.jobs.lake_load import DEFAULT_SCHEMAS, describe_statuses
+from batonics.jobs.lake_load import DEFAULT_SCHEMAS
 from batonics.jobs.lake_rows import LakeStates
+from batonics.jobs.source_identity import describe_statuses
 from batonics.lake.catalog import LoadedSource, SchemaLoad
 from batonics.lake.commits import append_parts, check_statuses
 from batonics.lake.coverage import SourceCoverage, make_coverage

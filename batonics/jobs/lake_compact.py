@@ -10,7 +10,7 @@ Each part is sorted by symbol, so a merge reads each of them once, from its begi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from sqlite3 import Connection
@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batonics.frames.schemas.table import find_schema
-from batonics.lake.commits import replace_parts
+from batonics.lake.commits import Replacement, replace_parts
 from batonics.lake.digest import Verifier
 from batonics.lake.part import PART_COLUMNS, Part, read_part
 from batonics.lake.part_symbols import PartSymbols
@@ -38,6 +38,8 @@ from batonics.lake.storage import Store, open_store
 
 MERGED_PARTS_MAX = 64
 """Parts that are merged at once: each of them is open."""
+COMMIT_BYTES = 1 << 30
+"""Size of the parts that one commit replaces: what a killed run has merged in vain."""
 _PARTS_BY_LOAD = (
     f"SELECT load, {PART_COLUMNS}"  # noqa: S608 - no input
     " FROM part WHERE removed_ns IS NULL ORDER BY schema, date, load, id"
@@ -65,31 +67,84 @@ def compact_lake(lake: str | Path) -> CompactResult:
     Raises:
         LakeError: there is no lake, or a part is damaged. OutputError: it cannot be written to.
     """
-    store, verifier = open_store(lake), Verifier()
-    store.catalog.check()
-    made: dict[str, int] = {}
-    """How many parts each part was made of."""
-    while runs := store.catalog.read(_find_mergeable):
-        merged_any = False
-        for parts in runs:
-            merged = _merge(store, verifier, parts)
-            if merged is not None:
-                made[merged.path] = sum(made.pop(part.path, 1) for part in parts)
-                merged_any = True
-        if not merged_any:  # other processes replaced the parts meanwhile
-            break
-    return CompactResult(sum(made.values()), len(made))
+    return LakeCompact(lake).run()
 
 
-def _merge(store: Store, verifier: Verifier, parts: Sequence[Part]) -> Part | None:
-    """Merge parts; None if the lake no longer has all of them."""
-    store.fetch(parts, verifier)
-    with store.stage() as staging:
-        file, merged = _write_merged(store, parts, staging.directory, staging.id)
-        verifier.check_unchanged(store.local_root, parts)
-        staging.publish([(file, merged.path)])
-        is_done = store.catalog.commit(replace_parts([part.path for part in parts], [merged]))
-        return merged if is_done else None
+class LakeCompact:
+    """One run of the job.
+
+    Args:
+        lake: the lake's directory, or `s3://BUCKET/PREFIX`.
+
+    Attributes:
+        progress: called with the size of each part once it is merged.
+        bytes_total: size of the parts that are merged first; what becomes of them may be merged
+            again.
+
+    Raises:
+        LakeError: there is no lake, or its catalog is damaged.
+    """
+
+    def __init__(self, lake: str | Path) -> None:
+        self.progress: Callable[[int], None] | None = None
+        self._store, self._verifier = open_store(lake), Verifier()
+        self._store.catalog.check()
+        self._found = self._store.catalog.read(_find_mergeable)
+        self.bytes_total = sum(part.bytes for parts in self._found for part in parts)
+
+    def run(self) -> CompactResult:
+        """Merge until no parts are left that can be.
+
+        Raises:
+            LakeError: a part is damaged. OutputError: the lake cannot be written to; what was
+            committed stays.
+        """
+        made: dict[str, int] = {}
+        """How many parts each part was made of."""
+        while self._found:
+            merged = [pair for runs in _split_commits(self._found) for pair in self._merge(runs)]
+            for parts, path in merged:
+                made[path] = sum(made.pop(part.path, 1) for part in parts)
+            if not merged:  # other processes replaced the parts meanwhile
+                break
+            self._found = self._store.catalog.read(_find_mergeable)
+        return CompactResult(sum(made.values()), len(made))
+
+    def _merge(self, runs: Sequence[list[Part]]) -> list[tuple[list[Part], str]]:
+        """Merge the parts of each run, in one commit; the runs, and the path of what each became.
+
+        A run of which the lake no longer has all parts is not among them.
+        """
+        store = self._store
+        with store.stage() as staging:
+            files, replacements = [], []
+            for number, parts in enumerate(runs):
+                store.fetch(parts, self._verifier)
+                file = staging.directory / f"{number:04}.parquet"
+                merged = _write_merged(store, parts, file, f"{staging.id}-{number:04}")
+                self._verifier.check_unchanged(store.local_root, parts)
+                files.append((file, merged.path))
+                replacements.append(Replacement([part.path for part in parts], merged))
+                if self.progress is not None:
+                    self.progress(sum(part.bytes for part in parts))
+            staging.publish(files)
+            done = store.catalog.commit(replace_parts(replacements))
+        pairs = zip(runs, replacements, done, strict=True)
+        return [(parts, replacement.part.path) for parts, replacement, is_done in pairs if is_done]
+
+
+def _split_commits(runs: Sequence[list[Part]]) -> Iterator[list[list[Part]]]:
+    """The runs of each commit."""
+    waiting: list[list[Part]] = []
+    size = 0
+    for parts in runs:
+        waiting.append(parts)
+        size += sum(part.bytes for part in parts)
+        if size >= COMMIT_BYTES:
+            yield waiting
+            waiting, size = [], 0
+    if waiting:
+        yield waiting
 
 
 def _find_mergeable(connection: Connection) -> list[list[Part]]:
@@ -161,18 +216,17 @@ class _PartRun:
         return self._reader.take(rows)
 
 
-def _write_merged(
-    store: Store, parts: Sequence[Part], directory: Path, prefix: str
-) -> tuple[Path, Part]:
+def _write_merged(store: Store, parts: Sequence[Part], file: Path, name: str) -> Part:
+    """Merge parts into a file; the part that it becomes, with that name."""
     schema = find_schema(parts[0].schema)
     columns = part_columns(schema)
     runs = [_PartRun(store.local_path(part), columns, part.list_symbols()) for part in parts]
-    day = date_to_day(parts[0].date)
-    merged = PartFile(directory / "part.parquet", schema, day, count_rows(runs))
+    merged = PartFile(file, schema, date_to_day(parts[0].date), count_rows(runs))
     try:
         for block in merge_runs(runs):
             merged.write(block)
-        return merged.close(f"{prefix}-0000")
+        _, part = merged.close(name)
     except BaseException:
         merged.abandon()
         raise
+    return part

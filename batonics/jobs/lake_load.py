@@ -7,7 +7,7 @@ that has changed is loaded again. So a command can be repeated, whatever became 
 
 from __future__ import annotations
 
-import hashlib
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
 from os import PathLike
+from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
@@ -22,25 +23,30 @@ from batonics.frames.scan.exchange_sessions import find_sessions
 from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.schemas.table import find_schema, find_schemas
 from batonics.jobs.lake_rows import BatchProgress, LoadProgress, SourceReader
+from batonics.jobs.source_identity import (
+    describe_statuses,
+    source_digest,
+    source_name,
+    source_stat,
+)
 from batonics.lake import catalog
 from batonics.lake.catalog import LoadedSource, SchemaLoad, SourceRecord
 from batonics.lake.commits import OWN_STATUSES, commit_load
 from batonics.lake.lake import Lake
+from batonics.lake.load_selection import WHOLE_SOURCE, LoadSelection
 from batonics.lake.overlap import check_overlap
+from batonics.lake.row_filters import parse_row_filter
 from batonics.lake.storage import Store, open_store
-from batonics.model.arguments import SchemaNames, check_arguments
-from batonics.model.errors import InputError, UsageError
-from batonics.model.times import parse_date
+from batonics.model.arguments import SchemaNames, SymbolNames, check_arguments
+from batonics.model.errors import DataWarning, InputError, UsageError
+from batonics.model.times import Time, describe_bounds, parse_date
 from batonics.settings.loader import current
 from batonics.settings.table import LakeSettings
 from batonics.sinks.atomic import add_output
 from batonics.sources.file_order import order_paths
 from batonics.sources.input_files import (
     STDIN,
-    absolute_name,
-    input_digest,
     input_size,
-    input_version,
     is_read_once,
 )
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
@@ -48,6 +54,8 @@ from batonics.sources.inputs import Paths, find_inputs
 from batonics.sources.stream import MboStream
 
 DEFAULT_SCHEMAS = LakeSettings().schemas
+ROOM_SHARE = 0.5
+"""Share of the room that further sources need by the size of the first one: they may be smaller."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,7 @@ class LoadRequest:
         one_stream: the files are one stream, in the order of their time, and one source.
         again: load again what is loaded already.
         options: how the files are read.
-        symbols: only records of these symbols on their dates, or of these instrument ids; empty:
-            all. It is for lakes that are made for one query, since a source is loaded once.
+        selection: the part of each source that is loaded; it is a source of its own.
         statuses: files of the schema status; empty: the status records of the sources.
         sessions: the sessions of the market, for books without a status.
     """
@@ -73,7 +80,7 @@ class LoadRequest:
     one_stream: bool = False
     again: bool = False
     options: InputOptions = DEFAULT_OPTIONS
-    symbols: tuple[str, ...] = ()
+    selection: LoadSelection = WHOLE_SOURCE
     statuses: tuple[str, ...] = ()
     sessions: SessionCalendar | None = None
 
@@ -98,24 +105,6 @@ class LoadRequest:
         return describe_statuses(self.statuses, self.sessions)
 
 
-def describe_statuses(statuses: Sequence[str], sessions: SessionCalendar | None) -> str:
-    """Where statuses are from, besides the records of a source; empty: from nowhere else.
-
-    Args:
-        statuses: files of the schema status.
-        sessions: the sessions of the market.
-
-    Raises:
-        InputError: a file of statuses cannot be read.
-    """
-    named = []
-    if statuses:
-        named.append(f"status files of digest {_source_digest(statuses)[:12]}")
-    if sessions is not None:
-        named.append(f"session {sessions.name}")
-    return " and ".join(named)
-
-
 @check_arguments
 def load_lake(  # noqa: PLR0913 - settings, by keyword
     paths: Paths,
@@ -132,6 +121,9 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
     verify_manifest: bool = False,
     statuses: Paths = (),
     session: str | None = None,
+    symbols: SymbolNames = (),
+    start: Time | None = None,
+    end: Time | None = None,
 ) -> Lake:
     """Load MBO files into a lake, as `batonics lake load` does; return the lake.
 
@@ -158,12 +150,17 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
         session: hours such as "17:00-16:00 America/Chicago", or the calendar of an exchange such as
             "CMES" (the extra `calendar`), for books without a status. Rows with quotes have a
             column `status`, by which averages leave out what is no open market.
+        symbols: only records of these symbols on their dates, or of these instrument ids.
+        start: only rows of this time or later: ISO 8601 (UTC) or nanoseconds. Books are built from
+            the beginning of a file all the same.
+        end: only rows of earlier times. A part of a file is a source of its own: another part can
+            be loaded later, if it has other symbols or other times.
 
     Raises:
-        UsageError: there is no such schema, files repeat or overlap each other, or the lake has
-            rows of a file with other statuses or sessions. InputError: a file cannot be read, or is
-            damaged. OutputError: the lake cannot be written to. Files
-            before the error are loaded.
+        UsageError: there is no such schema or symbol, files repeat or overlap each other, or the
+            lake has rows of a file with other statuses or sessions. InputError: a file cannot be
+            read, or is damaged. OutputError: the lake cannot be written to. Files before the error
+            are loaded.
     """
     request = LoadRequest(
         find_inputs(paths, verify_manifest=verify_manifest),
@@ -174,6 +171,7 @@ def load_lake(  # noqa: PLR0913 - settings, by keyword
         options=InputOptions(skip_bad, salvage, in_this_order, lossy, parse_date(session_date)),
         statuses=find_inputs(statuses),
         sessions=None if session is None else find_sessions(session),
+        selection=LoadSelection(*parse_row_filter(symbols, start, end)),
     )
     for _ in LakeLoad(request).run():
         pass
@@ -215,7 +213,7 @@ class LakeLoad:
         self.progress: LoadProgress = BatchProgress()
         if request.one_stream:  # the same source, in whatever order its files are given
             request = replace(request, paths=order_paths(request.paths, request.options))
-        self._request = request
+        self._request, self._has_checked_room = request, False
         self.clamped_rows = Counter[str]()
         for path in request.paths:
             MboStream((path,)).close()  # raises before anything is done if it cannot be opened
@@ -232,25 +230,34 @@ class LakeLoad:
         request = self._request
         store = open_store(request.lake, make=True)
         output = add_output(request.lake)
-        committed = 0
+        committed = rows = 0
         for paths in request.sources:
             result = LoadResult(paths, self._load_source(store, paths))
             committed += bool(result.loaded)
+            rows += result.rows
             if committed:
                 output.result = f"loaded with {committed} of {len(request.sources)} sources"
             yield result
+        selection = request.selection
+        if committed and not rows and selection.is_bounded:
+            bounds = describe_bounds(selection.start_ns, selection.end_ns)
+            warnings.warn(f"no rows {bounds} in any of the files", DataWarning, stacklevel=2)
 
     def _load_source(self, store: Store, paths: tuple[str, ...]) -> list[SchemaLoad]:
-        name, stat = _source_name(paths), _source_stat(paths)
+        name, stat = source_name(paths), source_stat(paths)
+        selection = self._request.selection.encode()
         if not store.catalog.read(catalog.may_have_source(name, stat)):
             # The lake has no source of this size: files are loaded while the digest is computed.
             schemas = list(dict.fromkeys(self._request.schemas))
             cancelled = Event()
             with ThreadPoolExecutor(1, "batonics-digest") as thread:
-                digest = thread.submit(_source_digest, paths, cancelled)
+                digest = thread.submit(source_digest, paths, cancelled)
                 try:
                     return self._load_schemas(
-                        store, paths, schemas, lambda: LoadedSource(name, digest.result(), stat)
+                        store,
+                        paths,
+                        schemas,
+                        lambda: LoadedSource(name, digest.result(), stat, selection),
                     )
                 finally:
                     cancelled.set()
@@ -280,14 +287,14 @@ class LakeLoad:
         request, statuses = self._request, self._request.describe_statuses()
         with store.stage() as staging:
             reader = SourceReader(
-                paths, request.options, request.symbols, request.statuses, request.sessions
+                paths, request.options, request.selection, request.statuses, request.sessions
             )
             writers = reader.write_parts(
                 list(map(find_schema, schemas)), staging, self.clamped_rows, self.progress
             )
             source = find_source()
             spans = reader.find_spans()
-            if _source_stat(paths) != source.stat:
+            if source_stat(paths) != source.stat:
                 raise InputError(f"{paths[0]}: has changed while it was read; load it again")
             files = [file for writer in writers for file in writer.written]
             loaded = [
@@ -300,6 +307,9 @@ class LakeLoad:
             ]
             if not request.options.in_this_order:  # before anything enters the lake
                 store.catalog.read(check_overlap(source, schemas, spans))
+            if not self._has_checked_room:  # before anything of the other sources is derived
+                self._has_checked_room = True
+                self._check_room(store, paths, sum(part.bytes for _, part in files))
             self.progress.begin_step("publishing")
             staging.publish([(path, part.path) for path, part in files])
             transaction = commit_load(
@@ -313,27 +323,54 @@ class LakeLoad:
             )
             return loaded if store.catalog.commit(transaction) else []
 
+    def _check_room(self, store: Store, paths: tuple[str, ...], size: int) -> None:
+        """Refuse a load of many sources that cannot fit on the disk, by the size of the first.
+
+        Args:
+            store: the lake.
+            paths: the files of the first source that is loaded.
+            size: the size of its parts.
+        """
+        sources = self._request.sources
+        at = sources.index(paths)
+        form = Path(paths[0]).suffix
+        waiting = [
+            bytes_of
+            for others, bytes_of in zip(sources[at + 1 :], self.source_bytes[at + 1 :], strict=True)
+            if Path(others[0]).suffix == form
+            and not store.catalog.read(
+                catalog.may_have_source(source_name(others), source_stat(others))
+            )
+        ]
+        if waiting and not self._request.selection.is_bounded:
+            needed = size / max(self.source_bytes[at], 1) * sum(waiting) * ROOM_SHARE
+            store.check_room(int(needed), f"the parts of {len(waiting):,} more files")
+
     def _find_missing(
         self, store: Store, paths: tuple[str, ...], name: str, stat: str
     ) -> tuple[LoadedSource, list[str], bool]:
         """The source, the schemas that the lake lacks, and whether its files are unchanged."""
+        selection = self._request.selection.encode()
         same_name = store.catalog.read(
-            lambda connection: catalog.find_source_by_name(connection, name)
+            lambda connection: catalog.find_source_by_name(connection, name, selection)
         )
         is_unchanged = same_name is not None and same_name.source.stat == stat
         if same_name is not None and is_unchanged:
             digest = same_name.source.digest
         else:
-            digest = _source_digest(paths)
-        source = LoadedSource(name, digest, stat)
+            digest = source_digest(paths)
+        source = LoadedSource(name, digest, stat, selection)
         same_bytes = store.catalog.read(
-            lambda connection: catalog.find_source_by_digest(connection, digest or "")
+            lambda connection: catalog.find_source_by_digest(connection, digest or "", selection)
         )
         schemas = list(dict.fromkeys(self._request.schemas))
         if same_name is not None and same_name.source.digest != digest:
             # The file has changed: every schema that was loaded from it is loaded again.
             schemas = list(dict.fromkeys((*schemas, *sorted(same_name.schemas))))
         missing = [schema for schema in schemas if self._is_missing(same_bytes, schema)]
+        if missing and same_bytes is not None:
+            # The source then covers all of its times again, so every schema of it has to.
+            missing = list(dict.fromkeys((*missing, *sorted(same_bytes.incomplete))))
         if same_bytes is not None:
             self._check_statuses(paths, same_bytes, missing)
         return source, missing, is_unchanged
@@ -354,27 +391,13 @@ class LakeLoad:
                     )
 
     def _is_missing(self, record: SourceRecord | None, schema: str) -> bool:
-        return record is None or self._request.again or schema not in record.schemas
+        return (
+            record is None
+            or self._request.again
+            or schema not in record.schemas
+            or schema in record.incomplete
+        )
 
 
 def _has_quotes(schema: str) -> bool:
     return find_schema(schema).has_quotes
-
-
-def _source_name(paths: Sequence[str]) -> str:
-    return "\n".join(map(absolute_name, paths))
-
-
-def _source_stat(paths: Sequence[str]) -> str:
-    return "\n".join(map(input_version, paths))
-
-
-def _source_digest(paths: Sequence[str], cancelled: Event | None = None) -> str:
-    """Digest of the bytes of files, of several files that of their digests.
-
-    Once `cancelled` is set it returns early, and the result is meaningless.
-    """
-    digests = [input_digest(path, cancelled) for path in paths]
-    return (
-        digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
-    )

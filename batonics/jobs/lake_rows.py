@@ -28,11 +28,14 @@ from batonics.frames.scan.row_extras import RowExtras
 from batonics.frames.scan.sessions import SessionCalendar
 from batonics.frames.scan.sources import pull_frames
 from batonics.frames.scan.symbols import FrameSymbols
-from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys, RowPlaces
+from batonics.frames.schemas.row_keys import ROW_TIME, RowKeys, RowPlaces, SourceStart
 from batonics.frames.schemas.schema import Schema
 from batonics.jobs.shared_items import CancelledError, SharedItems, call_before
+from batonics.jobs.stream_end import StreamEnd
 from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.lake.coverage import SourceCoverage, make_coverage
+from batonics.lake.disk_room import SortRoom
+from batonics.lake.load_selection import LoadSelection
 from batonics.lake.parts import PartsWriter
 from batonics.lake.spans import BookSpan, SpanRecorder
 from batonics.lake.storage import StagingArea
@@ -43,6 +46,8 @@ from batonics.sources.input_options import InputOptions
 from batonics.sources.statuses import read_statuses
 from batonics.sources.stream import MboStream
 
+LATEST_NS = 2**63 - 1
+"""The latest time that a frame can have."""
 GATHERED_ROWS = 32_768
 """Rows that are gathered before columns are added to them: each call has a cost of its own, and a
 batch has few trades."""
@@ -119,7 +124,7 @@ class SourceReader:
     Args:
         paths: paths of the files.
         options: how they are read.
-        symbols: only records of these symbols or instrument ids; empty: all.
+        selection: the records and rows of the load.
         statuses: files of the schema status; empty: the status records of the source.
         sessions: the sessions of the market, for books without a status.
     """
@@ -128,14 +133,15 @@ class SourceReader:
         self,
         paths: tuple[str, ...],
         options: InputOptions,
-        symbols: tuple[str, ...],
+        selection: LoadSelection,
         statuses: tuple[str, ...],
         sessions: SessionCalendar | None,
     ) -> None:
         self._stream = MboStream(paths, options)
-        self._symbols = symbols
-        self._selection = SymbolSelection(self._stream, symbols)
-        self._spans = SpanRecorder()
+        self._selection = selection
+        self._symbols = SymbolSelection(self._stream, selection.symbols)
+        self._start = SourceStart(selection.start_ns)
+        self._spans = SpanRecorder(selection.start_ns, selection.end_ns)
         self._tracker: BookStatusTracker | None = None
         known = read_statuses(statuses) if statuses else self._stream.statuses
         self._facts = StreamFacts(
@@ -143,7 +149,7 @@ class SourceReader:
             sessions=sessions,
             doubtful_days=self._stream.doubtful_days,
             find_holes=self._stream.coverage.holes,
-            find_absences=self._selection.absences,
+            find_absences=self._symbols.absences,
         )
 
     def find_spans(self) -> list[BookSpan]:
@@ -153,7 +159,8 @@ class SourceReader:
 
     def find_coverage(self) -> SourceCoverage:
         """Which times the source covers, once it is read."""
-        return make_coverage(self._stream.coverage.spans(), self.find_spans())
+        files = self._selection.clip_files(self._stream.coverage.spans())
+        return make_coverage(files, self.find_spans(), self._start.ns or 0)
 
     def write_parts(
         self,
@@ -173,11 +180,14 @@ class SourceReader:
         """
         if any(schema.has_quotes for schema in schemas):
             self._tracker = BookStatusTracker()
-        shared = SharedRecords(self._batches(progress), schemas)
+        shared = SharedRecords(self._batches(progress, self._find_end(schemas)), schemas)
         memory_shares = (len(schemas) + 1) // 2
+        room = SortRoom(staging.directory, self._find_share)
 
         def write(schema: Schema) -> PartsWriter:
-            writer = PartsWriter(schema, staging.directory, staging.id, memory_shares=memory_shares)
+            writer = PartsWriter(
+                schema, staging.directory, staging.id, memory_shares=memory_shares, room=room
+            )
             try:
                 with write_in_background(writer.write, FRAMES_QUEUED_MAX) as enqueue:
                     for frame in self._frames(schema, shared):
@@ -200,25 +210,40 @@ class SourceReader:
         _raise_first(futures)
         return [future.result() for future in futures]
 
-    def _batches(self, progress: LoadProgress) -> Iterator[MboBatch]:
-        """The selected records."""
+    def _find_share(self) -> float:
+        """The share of the source that was read; 0: not known."""
+        total = self._stream.bytes_total
+        return self._stream.bytes_read / total if total else 0.0
+
+    def _find_end(self, schemas: Sequence[Schema]) -> StreamEnd | None:
+        """What finds where the rest of the source has no rows of the selection; None: it has."""
+        end_ns = self._selection.end_ns
+        if end_ns is None or any(schema.time_depends_on_end for schema in schemas):
+            return None
+        return StreamEnd(end_ns + max(schema.interval_ns or 0 for schema in schemas))
+
+    def _batches(self, progress: LoadProgress, end: StreamEnd | None) -> Iterator[MboBatch]:
+        """The records of the selected symbols, to the end of the selected times."""
         with closing(self._stream.batches()) as batches:
             for batch in batches:
-                self._selection.check()
-                for rows in self._selection.pieces(batch):
+                self._symbols.check()
+                for rows in self._symbols.pieces(batch):
+                    self._start.note(rows)
                     self._spans.add(rows)
                     if self._tracker is not None:
                         self._tracker.note(rows)
                     yield rows
                 progress.update(self._stream)
-        self._selection.check(ended=True)
+                if end is not None and end.is_past(batch):
+                    break
+        self._symbols.check(ended=True)
         progress.begin_step("sorting")
 
     def _frames(self, schema: Schema, shared: SharedRecords) -> Iterator[pl.DataFrame]:
         """The rows of a schema, with their states, places, times and symbols."""
-        keys, places = RowKeys(schema), RowPlaces(schema)
+        keys, places = RowKeys(schema), RowPlaces(schema, self._start)
         states = LakeStates(schema, self._facts, self._tracker)
-        symbols = FrameSymbols(self._stream.symbols, self._symbols)
+        symbols = FrameSymbols(self._stream.symbols, self._selection.symbols)
 
         def note(batch: MboBatch) -> None:
             places.note(batch)
@@ -231,7 +256,18 @@ class SourceReader:
             pieces = call_before(lambda piece: note(piece.batch), shared.pieces(schema.tops.depth))
             frames = schema.tops.derive(pieces)
         for frame in _gather(frames):
-            yield states.add_to(keys.add_to(places.add_to(frame), symbols))
+            keyed = keys.add_to(places.add_to(frame), symbols)
+            yield states.add_to(_select_times(keyed, self._selection))
+
+
+def _select_times(keyed: pl.DataFrame, selection: LoadSelection) -> pl.DataFrame:
+    """The rows within the times of a selection; a row without a time is within no limit."""
+    time = pl.col(ROW_TIME)
+    if selection.start_ns is not None:
+        keyed = keyed.filter(time >= min(selection.start_ns, LATEST_NS))
+    if selection.end_ns is not None:
+        keyed = keyed.filter(time < min(selection.end_ns, LATEST_NS))
+    return keyed
 
 
 def _gather(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:

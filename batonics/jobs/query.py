@@ -25,6 +25,7 @@ from batonics.frames.schemas.table import (
 )
 from batonics.jobs.lake_load import LakeLoad, LoadRequest
 from batonics.jobs.lake_rows import BatchProgress
+from batonics.lake.load_selection import LoadSelection
 from batonics.lake.part_search import NO_FILTER, RowFilter
 from batonics.lake.query_file import QueryFile, read_query
 from batonics.lake.query_result import QueryResult
@@ -231,7 +232,7 @@ def _load_files(
             options=request.options,
             statuses=request.statuses,
             sessions=request.sessions,
-            symbols=request.row_filter.symbols,
+            selection=LoadSelection(request.row_filter.symbols),
         )
     )
     try:

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,9 +27,8 @@ from numpy.typing import NDArray
 
 from batonics.book import invariants
 from batonics.book.engine import BookEngine
-from batonics.book.growth import grown
 from batonics.book.queues import OrderQueues
-from batonics.book.state import Anomaly, Bbo
+from batonics.book.state import Anomaly
 from batonics.frames.differences import (
     BOOK_KEYS,
     BOOK_VALUES,
@@ -43,9 +43,10 @@ from batonics.frames.differences import (
     find_differences,
     reference_orders,
 )
-from batonics.frames.scan.folding import FoldedPiece, book_keys, fold_pieces
+from batonics.frames.scan.folding import book_keys, fold_pieces
 from batonics.jobs.comparison import compare_with_file, find_other_schema
 from batonics.jobs.convert import ConvertRequest
+from batonics.jobs.event_tallies import EventTallies
 from batonics.jobs.explanations import explain_anomaly, explain_status
 from batonics.jobs.findings import Findings, format_values
 from batonics.jobs.progress import ProgressBars, ReadProgress
@@ -59,9 +60,11 @@ from batonics.jobs.verify_kernels import (
     DIFFERING,
     DIFFERING_KEY,
     compare_changes,
+    forget_compared,
 )
 from batonics.model.mbo import MboBatch
 from batonics.reference.books import DerivedBooks
+from batonics.reference.node_kernels import W_TOUCHED_NODES
 from batonics.settings.loader import current
 from batonics.sinks.atomic import open_atomic
 from batonics.sinks.file_names import check_file_name
@@ -72,8 +75,10 @@ REPORT_SCHEMA = "batonics.verify/1"
 
 WHOLE_RECORDS_MIN = 1 << 19
 """Records between two comparisons of everything, at least."""
-WHOLE_RECORDS_RATIO = 4
+WHOLE_RECORDS_RATIO = 16
 """Records between two comparisons of everything, at least, by the orders and levels that live."""
+THREAD_ROWS_MIN = 4_096
+"""Records, or changes, that are worth handing to another thread."""
 
 WINDOW_DEFAULT = WindowLength(100_000, events=False)
 
@@ -168,35 +173,46 @@ class Verification:
         self._queues = OrderQueues()
         self._reference = DerivedBooks()
         self._windows = RecordWindows(request.every)
-        self._tallies = _Tallies()
+        self._tallies = EventTallies()
         self._compared = Counter[str]()
         self._differences, self._violations = Findings(), Findings()
         self._broken = Counter[str]()
         self._is_window_over = False
         self._whole_at = 0  # records when everything was compared last
-        self._changes = np.zeros(COMPARED_WORDS, np.int64)
         self._last_ns: dict[int, int] = {}  # a late ts_recv of each book by key, for its symbol
 
     def run(self) -> dict[str, Any]:
         """Read the whole input and return the report, as JSON has it."""
-        for piece in fold_pieces(self._batches(), bbo=True, deltas=True, engine=self.engine):
-            self._queues.fold(piece.batch, piece.deltas, self.engine)
-            self._reference.add(piece.batch)
-            self._tallies.add(piece)
+        with (
+            ThreadPoolExecutor(1, "batonics-witness") as thread,
+            closing(self._batches(thread)) as batches,
+        ):
+            for piece in fold_pieces(batches, bbo=True, deltas=True, engine=self.engine):
+                self._queues.fold(piece.batch, piece.deltas, self.engine)
+                self._tallies.add(piece)
         if self._windows.is_open(self._tallies.records):
             self._check_all(self._windows.close(self._tallies.records), np.empty(0, np.int64))
         return self._report()
 
-    def _batches(self) -> Iterator[MboBatch]:
-        """The batches, cut at the ends of windows."""
+    def _batches(self, thread: ThreadPoolExecutor) -> Generator[MboBatch, None, None]:
+        """The batches, cut at the ends of windows.
+
+        The thread applies each of them to the reference while the caller folds it.
+        """
         for batch in self.stream.batches():
             self._selection.check()
             for piece in self._selection.pieces(batch):
                 for rows in self._windows.cut(piece):
                     # The last window of the input ends with the comparison of everything.
                     if self._is_window_over and len(rows.action):
-                        self._check_window()
-                    yield rows
+                        self._check_window(thread)
+                    if len(rows.action) < THREAD_ROWS_MIN:
+                        self._reference.add(rows)
+                        yield rows
+                    else:
+                        applied = thread.submit(self._reference.add, rows)
+                        yield rows
+                        applied.result()
                     self._is_window_over = self._windows.ends_at(self._tallies.records)
             if self.progress is not None:
                 self.progress(self.stream)
@@ -204,12 +220,12 @@ class Verification:
 
     # ------------------------------------------------------------------ checking
 
-    def _check_window(self) -> None:
+    def _check_window(self, thread: ThreadPoolExecutor) -> None:
         """End a window: compare what has changed, or everything if that is due."""
         window = self._windows.close(self._tallies.records)
         pause = max(WHOLE_RECORDS_MIN, WHOLE_RECORDS_RATIO * self._reference.live_nodes)
         is_due = self._reference.has_forgotten or self._tallies.records >= self._whole_at + pause
-        changes = self._compare_changes()
+        changes = self._compare_changes(thread)
         differing = int(changes[DIFFERING])
         if is_due or (differing and not self._differences.is_full):
             # The comparison of everything also describes what differs.
@@ -224,12 +240,25 @@ class Verification:
             row = {"of": "book", **window, **book, "engine": None, "witness": None}
             self._differences.add(differing, iter([row]))
 
-    def _compare_changes(self) -> NDArray[np.int64]:
-        """Compare what has changed, but for books within an event; the words of the kernel."""
+    def _compare_changes(self, thread: ThreadPoolExecutor) -> NDArray[np.int64]:
+        """Compare what has changed, but for books within an event; the words of the kernel.
+
+        The thread compares half of the books, if there are many changes.
+        """
+        state, witness = self.engine.state, self._reference.witness
         self._reference.has_forgotten = False
-        self._changes[:] = 0
-        compare_changes(self.engine.state, self._reference.witness, self._changes)
-        return self._changes
+        found, of_thread = np.zeros((2, COMPARED_WORDS), np.int64)
+        if witness.totals[W_TOUCHED_NODES] < THREAD_ROWS_MIN:
+            compare_changes(state, witness, 0, 1, found)
+        else:
+            half = thread.submit(compare_changes, state, witness, 1, 2, of_thread)
+            compare_changes(state, witness, 0, 2, found)
+            half.result()
+        forget_compared(state, witness)
+        key = (found if found[DIFFERING] else of_thread)[DIFFERING_KEY]
+        found += of_thread
+        found[DIFFERING_KEY] = key
+        return found
 
     def _check_all(self, window: dict[str, int], open_keys: NDArray[np.int64]) -> None:
         """Check the invariants, and compare all books, but for some, with the reference books."""
@@ -362,29 +391,3 @@ _COMPARED_WORDS = {
     "levels": COMPARED_LEVELS,
     "orders": COMPARED_ORDERS,
 }
-
-
-class _Tallies:
-    """Counts of records and of events.
-
-    Attributes:
-        records: the number of all records.
-        crossed: by book, the number of events that end with the book crossed (rule 22).
-        locked: by book, the number of events that end with the book locked (rule 22).
-    """
-
-    def __init__(self) -> None:
-        self.records = 0
-        self.crossed, self.locked = np.zeros((2, 64), np.int64)
-
-    def add(self, piece: FoldedPiece) -> None:
-        self.records += len(piece.batch.action)
-        if len(piece.keys) > len(self.crossed):
-            self.crossed = grown(self.crossed, 2 * len(piece.keys), 0)
-            self.locked = grown(self.locked, 2 * len(piece.keys), 0)
-        ends = piece.copy_event_ends()
-        bbo = ends.bbo
-        both = (bbo[:, Bbo.BID_SIZE] > 0) & (bbo[:, Bbo.ASK_SIZE] > 0)
-        bid, ask = bbo[:, Bbo.BID_PRICE], bbo[:, Bbo.ASK_PRICE]
-        np.add.at(self.crossed, ends.book[both & (bid > ask)], 1)
-        np.add.at(self.locked, ends.book[both & (bid == ask)], 1)

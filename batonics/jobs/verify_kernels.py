@@ -173,32 +173,49 @@ def compare_book(
         node = as_word(witness.orders[node * W_ORDER_WORDS + W_TOUCHED])
 
 
-@kernel
-def compare_changes(state: State, witness: Witness, compared: NDArray[np.int64]) -> None:
-    """Compare the books that have changed, and forget their changes.
-
-    A book in the middle of an event waits for the first check after it (rule 5). The words of
-    `compared` grow; DIFFERING_KEY is the key of a book that differs.
-    """
+@inlined
+def find_engine_book(state: State, witness: Witness, number: int) -> int:
+    """The book of the fold with the key of a book of the reference; -1: it has none."""
     index_mask, salt = len(state.book_index) // 2 - 1, read_salt(state.salt)
+    pair = find_book(
+        state.book_index, index_mask, salt, witness.books[number * W_BOOK_WORDS + W_KEY]
+    )
+    return as_word(-1) if pair < 0 else as_word(state.book_index[2 * pair + 1] - 1)
+
+
+@inlined
+def waits_for_event(state: State, book: int) -> bool:
+    """Whether a book is in the middle of an event: the check after it compares it (rule 5)."""
+    return as_word(state.books[book * BOOK_WORDS + B_EVENTS]) & 1 == 1
+
+
+@kernel
+def compare_changes(
+    state: State, witness: Witness, first: int, step: int, compared: NDArray[np.int64]
+) -> None:
+    """Compare every `step`-th of the books that have changed, from `first` on.
+
+    Nothing is changed but `compared`, so several threads share the books. Its words grow;
+    DIFFERING_KEY is the key of a book that differs.
+    """
+    for position in range(first, witness.totals[W_TOUCHED_BOOKS], step):
+        number = witness.touched_books[position]
+        book, differing = find_engine_book(state, witness, number), compared[DIFFERING]
+        if book < 0:
+            compared[DIFFERING] += 1
+        elif not waits_for_event(state, book):
+            compare_book(state, witness, number, book, compared)
+        if compared[DIFFERING] > differing:
+            compared[DIFFERING_KEY] = witness.books[number * W_BOOK_WORDS + W_KEY]
+
+
+@kernel
+def forget_compared(state: State, witness: Witness) -> None:
+    """Forget the changes of the books that `compare_changes` has compared."""
     for position in range(witness.totals[W_TOUCHED_BOOKS]):
         number = witness.touched_books[position]
-        first = number * W_BOOK_WORDS
-        witness.books[first + W_IN_CHECK] = 0
-        pair = find_book(state.book_index, index_mask, salt, witness.books[first + W_KEY])
-        differing = compared[DIFFERING]
-        if pair < 0:
-            compared[DIFFERING], compared[DIFFERING_KEY] = (
-                differing + 1,
-                witness.books[first + W_KEY],
-            )
+        witness.books[number * W_BOOK_WORDS + W_IN_CHECK] = 0
+        book = find_engine_book(state, witness, number)
+        if book < 0 or not waits_for_event(state, book):
             release_book(witness, number)
-            continue
-        book = as_word(state.book_index[2 * pair + 1] - 1)
-        if state.books[book * BOOK_WORDS + B_EVENTS] & 1:
-            continue
-        compare_book(state, witness, number, book, compared)
-        if compared[DIFFERING] > differing:
-            compared[DIFFERING_KEY] = witness.books[first + W_KEY]
-        release_book(witness, number)
     witness.totals[W_TOUCHED_BOOKS] = 0

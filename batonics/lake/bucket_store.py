@@ -106,6 +106,9 @@ class BucketStore:
         """See `Store`: a directory of the cache."""
         return self._cache.directory
 
+    def check_room(self, needed: int, what: str) -> None:
+        """See `Store`: a bucket has room."""
+
     def local_path(self, part: Part) -> Path:
         """The path at which a part can be read once it is fetched."""
         return self._cache.path(part)

@@ -8,7 +8,7 @@ writes checks all of the catalog first.
 
 | table  | a row is                                                                               |
 |--------|----------------------------------------------------------------------------------------|
-| source | a file, several files that are one stream, or a live feed, as it was when it was loaded |
+| source | a file, a part of it, several files that are one stream, or a live feed, as loaded   |
 | coverage | the time that a file of a source covers (`coverage.py`)                             |
 | load   | one schema of a source, and the version of batonics that derived it                    |
 | span   | when a source has records of a book on a day (`spans.py`)                              |
@@ -28,6 +28,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 from batonics.lake.catalog_tree import TREE_TABLES, check_tree, make_root
+from batonics.lake.load_selection import describe_selection
 from batonics.lake.part import DamagedCatalogError, Part
 from batonics.model.errors import LakeError
 
@@ -37,19 +38,22 @@ Transaction = Callable[[sqlite3.Connection], T]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog below the lake's root."""
-CATALOG_FORMAT = 8
+CATALOG_FORMAT = 9
 """The format of the tables and of the parts; 1: rows without their place in the stream, 2: sources
 without the times of their books, intervals without `complete`, 3: times of books without the hashes
 of their records, 4: a part for each symbol, 5: a catalog without digests, 6: loads
-without the place of their statuses, 7: sources without the times that they cover."""
+without the place of their statuses, 7: sources without the times that they cover, 8: whole files
+only."""
 
 _TABLES = (
     # STRICT: a value of another type is an error that SQLite reports.
     """CREATE TABLE source (
         id INTEGER PRIMARY KEY,
-        name TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
         digest TEXT,
-        stat TEXT NOT NULL
+        stat TEXT NOT NULL,
+        selection TEXT NOT NULL,
+        UNIQUE (name, selection)
     ) STRICT""",
     """CREATE TABLE span (
         day INTEGER NOT NULL,
@@ -81,6 +85,7 @@ _TABLES = (
         rows INTEGER NOT NULL,
         at_ns INTEGER NOT NULL,
         statuses TEXT NOT NULL,
+        removed_rows INTEGER NOT NULL DEFAULT 0,
         UNIQUE (source, schema)
     ) STRICT""",
     """CREATE TABLE part (
@@ -120,11 +125,20 @@ class LoadedSource(NamedTuple):
         digest: SHA-256 of its bytes (for several files, of their digests); None for a live feed.
         stat: size, times and inode of each file, by which an unchanged file is known without
             reading it.
+        selection: the part of the files that was loaded (`load_selection.py`); empty: all.
     """
 
     name: str
     digest: str | None
     stat: str
+    selection: str = ""
+
+    @property
+    def description(self) -> str:
+        """The source in a message: its first file, and the part of it."""
+        first, *others = self.name.split("\n")
+        more = f" and {len(others)} more" if others else ""
+        return f"{first}{more}{describe_selection(self.selection)}"
 
 
 class SchemaLoad(NamedTuple):
@@ -219,8 +233,11 @@ def damaged_catalog(name: str, reason: object) -> LakeError:
     return LakeError(f"{name}: damaged: {reason}; put a copy of it back, or load anew elsewhere")
 
 
-def all_loads(connection: sqlite3.Connection) -> list[tuple[str, str, int, int, str, str | None]]:
-    """Source, schema, rows, time in ns, version and digest of the source of each load, in order.
+def all_loads(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    """The loads, in order of source and schema.
+
+    Each has its source, the schema, the rows, the time in ns, the version, the digest of the source
+    and the part of the source.
 
     Raises:
         DamagedCatalogError: the tables of sources and loads are damaged.
@@ -228,8 +245,8 @@ def all_loads(connection: sqlite3.Connection) -> list[tuple[str, str, int, int, 
     for table in ("source", "load"):
         check_table(connection, table)
     return connection.execute(
-        "SELECT name, schema, rows, at_ns, version, digest FROM load"
-        " JOIN source ON source.id = load.source ORDER BY name, schema"
+        "SELECT name, schema, rows, at_ns, version, digest, nullif(selection, '') FROM load"
+        " JOIN source ON source.id = load.source ORDER BY name, selection, schema"
     ).fetchall()
 
 
@@ -240,21 +257,27 @@ class SourceRecord(NamedTuple):
         id: its key in the table `source`.
         source: the source as it was loaded.
         schemas: the schemas that were loaded from it, and where their statuses are from.
+        incomplete: those of them of which rows were removed since.
     """
 
     id: int
     source: LoadedSource
     schemas: Mapping[str, str]
+    incomplete: frozenset[str] = frozenset()
 
 
-def find_source_by_name(connection: sqlite3.Connection, name: str) -> SourceRecord | None:
-    """The source with that name."""
-    return _find_source(connection, "name = ?", name)
+def find_source_by_name(
+    connection: sqlite3.Connection, name: str, selection: str = ""
+) -> SourceRecord | None:
+    """The source with that name, and that part of its files."""
+    return _find_source(connection, "name = ? AND selection = ?", name, selection)
 
 
-def find_source_by_digest(connection: sqlite3.Connection, digest: str) -> SourceRecord | None:
-    """The source with that digest."""
-    return _find_source(connection, "digest = ?", digest)
+def find_source_by_digest(
+    connection: sqlite3.Connection, digest: str, selection: str = ""
+) -> SourceRecord | None:
+    """The source with that digest, and that part of its files."""
+    return _find_source(connection, "digest = ? AND selection = ?", digest, selection)
 
 
 def may_have_source(name: str, stat: str) -> Transaction[bool]:
@@ -273,15 +296,22 @@ def may_have_source(name: str, stat: str) -> Transaction[bool]:
     return run
 
 
-def _find_source(connection: sqlite3.Connection, where: str, value: str) -> SourceRecord | None:
+def _find_source(connection: sqlite3.Connection, where: str, *values: str) -> SourceRecord | None:
     found = connection.execute(
-        f"SELECT id, name, digest, stat FROM source WHERE {where}",  # noqa: S608 - ours
-        [value],
+        f"SELECT id, name, digest, stat, selection FROM source WHERE {where}",  # noqa: S608 - ours
+        values,
     ).fetchone()
     if found is None:
         return None
-    loaded = connection.execute("SELECT schema, statuses FROM load WHERE source = ?", [found[0]])
-    return SourceRecord(found[0], LoadedSource(*found[1:]), dict(loaded.fetchall()))
+    loads = connection.execute(
+        "SELECT schema, statuses, removed_rows FROM load WHERE source = ?", [found[0]]
+    ).fetchall()
+    return SourceRecord(
+        found[0],
+        LoadedSource(*found[1:]),
+        {schema: statuses for schema, statuses, _ in loads},
+        frozenset(schema for schema, _, removed_rows in loads if removed_rows),
+    )
 
 
 def known_paths(connection: sqlite3.Connection) -> set[str]:

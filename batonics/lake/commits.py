@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from itertools import repeat
+from typing import NamedTuple
 
 from batonics.lake.catalog import (
     LoadedSource,
@@ -27,6 +28,7 @@ from batonics.model.errors import UsageError
 
 OWN_STATUSES = "the statuses of its own records"
 """Where statuses of trading are from that nobody gave."""
+_SOURCE_COLUMNS = "name, digest, stat, selection"
 _LOAD_COLUMNS = "source, schema, version, rows, at_ns, statuses"
 
 
@@ -42,9 +44,9 @@ def commit_load(  # noqa: PLR0913 - settings, by keyword
 ) -> Transaction[bool]:
     """Add a load to the lake.
 
-    Parts that were made from other bytes of a source of the same name are removed. The lake has the
-    same bytes once, whatever their file is called: if it has them already, only schemas that it
-    lacks are added.
+    Parts that were made from other bytes of a source of the same name, and the same part of it, are
+    removed. The lake has the same bytes once, whatever their file is called: if it has them
+    already, only schemas that it lacks, or lacks rows of, are added.
 
     Args:
         source: the source as it was read.
@@ -63,14 +65,17 @@ def commit_load(  # noqa: PLR0913 - settings, by keyword
     """
 
     def run(connection: sqlite3.Connection) -> bool:
-        same_name = find_source_by_name(connection, source.name)
-        same_bytes = find_source_by_digest(connection, source.digest) if source.digest else None
+        selection = source.selection
+        same_name = find_source_by_name(connection, source.name, selection)
+        same_bytes = (
+            find_source_by_digest(connection, source.digest, selection) if source.digest else None
+        )
         if same_name is not None and same_name.source.digest != source.digest:
-            _drop_source(connection, same_name.id)
+            drop_source(connection, same_name.id)
         if same_bytes is None:
             source_id, loaded = _insert_source(connection, source), set[str]()
         else:
-            source_id, loaded = same_bytes.id, set(same_bytes.schemas)
+            source_id, loaded = same_bytes.id, same_bytes.schemas.keys() - same_bytes.incomplete
             if same_bytes.source.name == source.name:
                 connection.execute(
                     "UPDATE source SET stat = ? WHERE id = ?", (source.stat, source_id)
@@ -90,24 +95,30 @@ def commit_load(  # noqa: PLR0913 - settings, by keyword
 
 
 def _insert_source(connection: sqlite3.Connection, source: LoadedSource) -> int:
-    cursor = connection.execute("INSERT INTO source (name, digest, stat) VALUES (?, ?, ?)", source)
+    cursor = connection.execute(
+        f"INSERT INTO source ({_SOURCE_COLUMNS}) VALUES (?, ?, ?, ?)",  # noqa: S608 - ours
+        source,
+    )
     return cursor.lastrowid or 0
 
 
-def _drop_source(connection: sqlite3.Connection, source_id: int) -> None:
-    _remove_parts(connection, "load IN (SELECT id FROM load WHERE source = ?)", [source_id])
+def drop_source(connection: sqlite3.Connection, source_id: int) -> list[Part]:
+    """Remove a source and all of its parts; return these."""
+    of_source = "load IN (SELECT id FROM load WHERE source = ?)"
+    removed = remove_parts(connection, of_source, [source_id])
     connection.execute("DELETE FROM load WHERE source = ?", [source_id])
     connection.execute("DELETE FROM span WHERE source = ?", [source_id])
     connection.execute("DELETE FROM coverage WHERE source = ?", [source_id])
     connection.execute("DELETE FROM source WHERE id = ?", [source_id])
     update_tree(connection, (), ())  # of schemas that the lake no longer has
+    return removed
 
 
 def _insert_load(
     connection: sqlite3.Connection, source_id: int, load: SchemaLoad, version: str, now_ns: int
 ) -> None:
     same_load = "load = (SELECT id FROM load WHERE source = ? AND schema = ?)"
-    _remove_parts(connection, same_load, [source_id, load.schema])
+    remove_parts(connection, same_load, [source_id, load.schema])
     connection.execute("DELETE FROM load WHERE source = ? AND schema = ?", (source_id, load.schema))
     cursor = connection.execute(
         f"INSERT INTO load ({_LOAD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - ours
@@ -172,12 +183,12 @@ def append_parts(  # noqa: PLR0913 - settings, by keyword
         check_statuses(source, loads)(connection)
         now_ns = time.time_ns()
         connection.execute(
-            "INSERT INTO source (name, digest, stat) VALUES (?, ?, ?)"
-            " ON CONFLICT (name) DO UPDATE SET stat = excluded.stat",
+            f"INSERT INTO source ({_SOURCE_COLUMNS}) VALUES (?, ?, ?, ?)"  # noqa: S608 - ours
+            " ON CONFLICT (name, selection) DO UPDATE SET stat = excluded.stat",
             source,
         )
         (source_id,) = connection.execute(
-            "SELECT id FROM source WHERE name = ?", [source.name]
+            "SELECT id FROM source WHERE name = ? AND selection = ''", [source.name]
         ).fetchone()
         write_spans(connection, source_id, spans)
         if coverage is not None:
@@ -194,41 +205,74 @@ def append_parts(  # noqa: PLR0913 - settings, by keyword
     return run
 
 
-def replace_parts(old_paths: Sequence[str], new: Sequence[Part]) -> Transaction[bool]:
-    """Put new parts in the place of old ones of the same load.
+class Replacement(NamedTuple):
+    """A part that takes the place of others of the same load.
 
-    The new parts take the ids of the old ones, since the parts of a load are in the order of their
-    ids. There must not be more new parts than old ones.
-
-    Returns:
-        False, and nothing is done, if the lake no longer has all of the old parts.
+    Attributes:
+        old_paths: the paths of the others.
+        part: the part.
     """
 
-    def run(connection: sqlite3.Connection) -> bool:
-        marks = ", ".join("?" * len(old_paths))
-        found = connection.execute(
-            f"SELECT id, load FROM part WHERE removed_ns IS NULL AND path IN ({marks}) ORDER BY id",  # noqa: S608
-            old_paths,
-        ).fetchall()
-        if len(found) != len(old_paths):
-            return False
-        _remove_parts(connection, f"path IN ({marks})", old_paths)
-        (last,) = connection.execute("SELECT max(id) FROM part").fetchone()
-        for number, (part_id, _) in enumerate(found, 1):
-            connection.execute("UPDATE part SET id = ? WHERE id = ?", (last + number, part_id))
-        _insert_parts(connection, found[0][1], new, [part_id for part_id, _ in found])
-        return True
+    old_paths: Sequence[str]
+    part: Part
+
+
+def replace_parts(replacements: Sequence[Replacement]) -> Transaction[list[bool]]:
+    """Put new parts in the place of old ones.
+
+    A new part takes the first id of the old ones, since the parts of a load are in the order of
+    their ids.
+
+    Returns:
+        Whether each replacement was done: none is of which the lake no longer has all old parts.
+    """
+
+    def run(connection: sqlite3.Connection) -> list[bool]:
+        added: list[Part] = []
+        removed: list[Part] = []
+        done = []
+        for replacement in replacements:
+            old = _replace(connection, replacement)
+            done.append(bool(old))
+            if old:
+                added.append(replacement.part)
+                removed += old
+        update_tree(connection, added, removed)
+        return done
 
     return run
 
 
-def _insert_parts(
+def _replace(connection: sqlite3.Connection, replacement: Replacement) -> list[Part]:
+    """Put a part in the place of others; these, or none if the lake no longer has all of them."""
+    paths = replacement.old_paths
+    marks = ", ".join("?" * len(paths))
+    found = connection.execute(
+        f"SELECT id, load FROM part WHERE removed_ns IS NULL AND path IN ({marks}) ORDER BY id",  # noqa: S608
+        paths,
+    ).fetchall()
+    if len(found) != len(paths):
+        return []
+    removed = _mark_removed(connection, f"path IN ({marks})", paths)
+    (last,) = connection.execute("SELECT max(id) FROM part").fetchone()
+    part_id, load_id = found[0]
+    connection.execute("UPDATE part SET id = ? WHERE id = ?", (last + 1, part_id))
+    _insert_rows(connection, load_id, [replacement.part], [part_id])
+    return removed
+
+
+def _insert_parts(connection: sqlite3.Connection, load_id: int, parts: Sequence[Part]) -> None:
+    """Insert parts with ids above all others."""
+    _insert_rows(connection, load_id, parts, repeat(None))
+    update_tree(connection, parts, ())
+
+
+def _insert_rows(
     connection: sqlite3.Connection,
     load_id: int,
     parts: Sequence[Part],
-    ids: Iterable[int | None] = repeat(None),
+    ids: Iterable[int | None],
 ) -> None:
-    """Insert parts with these ids, or with ids above all others."""
     marks = ", ".join("?" * (len(Part._fields) + 3))
     connection.executemany(
         f"INSERT INTO part ({PART_COLUMNS}, row_digest, load, id) VALUES ({marks})",  # noqa: S608
@@ -237,17 +281,26 @@ def _insert_parts(
             for part, part_id in zip(parts, ids, strict=False)
         ],
     )
-    update_tree(connection, parts, ())
 
 
-def _remove_parts(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> None:
-    """Mark parts as removed; their files stay until a vacuum."""
+def remove_parts(
+    connection: sqlite3.Connection, where: str, values: Sequence[object]
+) -> list[Part]:
+    """Mark parts as removed, and return them; their files stay until a vacuum."""
+    removed = _mark_removed(connection, where, values)
+    update_tree(connection, (), removed)
+    return removed
+
+
+def _mark_removed(
+    connection: sqlite3.Connection, where: str, values: Sequence[object]
+) -> list[Part]:
     rows = connection.execute(
         f"UPDATE part SET removed_ns = ? WHERE removed_ns IS NULL AND {where}"  # noqa: S608
         f" RETURNING {PART_COLUMNS}",
         (time.time_ns(), *values),
     ).fetchall()
-    update_tree(connection, (), list(map(read_part, rows)))
+    return list(map(read_part, rows))
 
 
 def forget_parts(paths: Sequence[str]) -> Transaction[None]:

@@ -25,6 +25,8 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from batonics.lake.catalog import Transaction, check_table
@@ -64,20 +66,23 @@ class SourceCoverage(NamedTuple):
     files: tuple[FileSpan, ...]
 
 
-def make_coverage(files: Sequence[FileSpan], spans: Sequence[BookSpan]) -> SourceCoverage:
+def make_coverage(
+    files: Sequence[FileSpan], spans: Sequence[BookSpan], source_ns: int | None = None
+) -> SourceCoverage:
     """The coverage of a source.
 
     Args:
         files: what its files say. Where they do not say what they were asked for, the books that
             they have do.
         spans: when the source has records of which books.
+        source_ns: the value of `source` in its rows; None: the first time of its files.
     """
     books = sorted({f"{span.publisher_id} {span.instrument}" for span in spans})
     scope = f"books {sha256(chr(10).join(books).encode()).hexdigest()[:16]}"
-    starts = [file.first_ns for file in files if file.first_ns is not None]
+    if source_ns is None:
+        source_ns = next((file.first_ns for file in files if file.first_ns is not None), 0)
     return SourceCoverage(
-        starts[0] if starts else 0,
-        tuple(file._replace(scope=file.scope or scope) for file in files),
+        source_ns, tuple(file._replace(scope=file.scope or scope) for file in files)
     )
 
 
@@ -100,6 +105,19 @@ def write_coverage(
         f"INSERT INTO coverage ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - ours
         [(source_id, coverage.source_ns, *file) for file in coverage.files],
     )
+
+
+def read_source_coverage(connection: sqlite3.Connection, source_id: int) -> list[SourceCoverage]:
+    """What a source covers, one `SourceCoverage` for each `source` of its rows."""
+    rows = connection.execute(
+        "SELECT source_ns, name, scope, first_ns, last_ns, start_ns, end_ns FROM coverage"
+        " WHERE source = ? ORDER BY source_ns, rowid",
+        [source_id],
+    ).fetchall()
+    return [
+        SourceCoverage(source_ns, tuple(FileSpan(*file) for _, *file in found))
+        for source_ns, found in groupby(rows, key=itemgetter(0))
+    ]
 
 
 def read_coverage(schemas: Sequence[str]) -> Transaction[list[SourceCoverage]]:

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from batonics.lake.catalog import CATALOG_FILE, known_paths
 from batonics.lake.digest import Verifier
+from batonics.lake.disk_room import check_room
 from batonics.lake.file_catalog import FileCatalog
 from batonics.lake.part import Part
 from batonics.lake.part_paths import PART_DEPTH, rebuild_part_path
@@ -125,6 +126,10 @@ class DirectoryStore:
     def local_root(self) -> Path:
         """See `Store`: the lake's root."""
         return self.root
+
+    def check_room(self, needed: int, what: str) -> None:
+        """See `Store`."""
+        check_room(self.root, needed, what)
 
     def local_path(self, part: Part) -> Path:
         """The path of a part."""

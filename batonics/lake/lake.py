@@ -106,7 +106,8 @@ class Lake:
 
         Columns: source (String: paths, one a line, or the name of a stream), schema (String), rows
         (Int64), time of the load (`loaded`, Datetime ns UTC), version of batonics (String), digest
-        (String, SHA-256 of the source in hex; null for a stream).
+        (String, SHA-256 of the source in hex; null for a stream), selection (String, the
+        symbols and times of a part of the files; null: all of them).
         """
         rows = self.store.catalog.read(catalog.all_loads)
         frame = pl.DataFrame(rows, schema=_SOURCES_SCHEMA, orient="row")
@@ -381,6 +382,7 @@ _SOURCES_SCHEMA = pl.Schema(
         "loaded": pl.Int64(),
         "version": pl.String(),
         "digest": pl.String(),
+        "selection": pl.String(),
     }
 )
 _PARTS_SCHEMA = pl.Schema(

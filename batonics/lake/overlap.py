@@ -17,7 +17,8 @@ from batonics.model.errors import UsageError
 from batonics.model.times import format_time
 
 _FIND = """
-    SELECT source.name, source.digest, span.first_ns, span.last_ns, first_hashes, last_hashes
+    SELECT source.name, source.digest, source.stat, source.selection,
+        span.first_ns, span.last_ns, first_hashes, last_hashes
     FROM span JOIN source ON span.source = source.id
     WHERE span.day = ?1 AND span.publisher_id = ?2 AND span.instrument = ?3
         AND span.first_ns <= ?5 AND span.last_ns >= ?4
@@ -43,8 +44,8 @@ def check_overlap(
 ) -> Transaction[None]:
     """Refuse records that the lake has already.
 
-    A file is not compared with what the lake has of the same file. A stream goes on behind what the
-    lake has of it.
+    A part of a file is not compared with what the lake has of the same part. A stream goes on
+    behind what the lake has of it.
 
     Args:
         source: the source of the records.
@@ -58,17 +59,18 @@ def check_overlap(
 
     def run(connection: sqlite3.Connection) -> None:
         for span in spans if schemas else ():
-            for name, digest, *known in connection.execute(_FIND, (*span[:5], names)):
-                is_same = name == source.name or (digest is not None and digest == source.digest)
+            for row in connection.execute(_FIND, (*span[:5], names)):
+                other, known = LoadedSource(*row[:4]), row[4:]
+                is_same = _is_same(other, source)
                 if is_same and (source.digest is not None or span.is_continued):
                     continue
                 records = _describe_common(span, *known)
                 if not records:
                     continue
                 both = (
-                    f"{_describe(name)} has {records} in the lake already"
-                    if name == source.name
-                    else f"{_describe(source.name)} and {_describe(name)}, which the lake has,"
+                    f"{other.description} has {records} in the lake already"
+                    if other.name == source.name and is_same
+                    else f"{source.description} and {other.description}, which the lake has,"
                     f" overlap: both have {records}"
                 )
                 raise UsageError(
@@ -99,6 +101,7 @@ def write_spans(connection: sqlite3.Connection, source_id: int, spans: Sequence[
     connection.executemany(_WRITE, [(source_id, *span[:7]) for span in spans])
 
 
-def _describe(name: str) -> str:
-    first, *others = name.split("\n")
-    return f"{first} and {len(others)} more" if others else first
+def _is_same(one: LoadedSource, other: LoadedSource) -> bool:
+    """Whether two sources are the same part of the same files."""
+    is_same_file = one.name == other.name or (one.digest is not None and one.digest == other.digest)
+    return is_same_file and one.selection == other.selection

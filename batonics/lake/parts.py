@@ -30,6 +30,7 @@ from batonics.frames.scan.mbo_scan import SYMBOL
 from batonics.frames.schemas.row_keys import ROW_TIME
 from batonics.frames.schemas.schema import Schema
 from batonics.lake.digest import file_digest
+from batonics.lake.disk_room import SortRoom
 from batonics.lake.part import NO_ALIASES, Part, make_part
 from batonics.lake.part_paths import part_directory
 from batonics.lake.part_symbols import SymbolRows
@@ -245,12 +246,13 @@ class PartsWriter:
         own_parts: symbols with many rows have parts of their own. Commits of a feed have none, so
             that few files are written however many symbols trade.
         memory_shares: number of writers that share the memory for rows that wait to be sorted.
+        room: knows whether what is still to come fits on the disk; None: nobody does.
 
     Attributes:
         written: path of each complete file and the part that it becomes, in order.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, by keyword
         self,
         schema: Schema,
         directory: Path,
@@ -258,10 +260,11 @@ class PartsWriter:
         *,
         own_parts: bool = True,
         memory_shares: int = 1,
+        room: SortRoom | None = None,
     ) -> None:
         self.written: list[tuple[Path, Part]] = []
         self._schema, self._directory, self._prefix = schema, directory, prefix
-        self._own_parts = own_parts
+        self._own_parts, self._room = own_parts, room
         self._gathered_bytes_max = GATHERED_BYTES_MAX // memory_shares
         self._days: dict[int | None, RowSorter] = {}  # in the order of their first rows
         self._cutter: PartCutter | None = None
@@ -275,7 +278,7 @@ class PartsWriter:
         if it has none; null if neither has one.
 
         Raises:
-            OutputError: there is no room to sort the rows.
+            OutputError: there is no room to sort the rows, or for those to come.
         """
         if not frame.height:
             return
@@ -291,7 +294,9 @@ class PartsWriter:
                 self._sorter(day).add(rows)
         sorters = self._days.values()
         while sum(sorter.bytes_in_memory for sorter in sorters) > self._gathered_bytes_max:
-            max(sorters, key=lambda sorter: sorter.bytes_in_memory).write_run()
+            size = max(sorters, key=lambda sorter: sorter.bytes_in_memory).write_run()
+            if self._room is not None:
+                self._room.add_run(size, keeps_runs=not self.written)
 
     def close(self) -> None:
         """Complete all parts."""

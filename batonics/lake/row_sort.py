@@ -113,15 +113,17 @@ class RowSorter:
         self._frames.append(frame)
         self.bytes_in_memory += int(frame.estimated_size())
 
-    def write_run(self) -> None:
-        """Write the rows that wait in memory to a file.
+    def write_run(self) -> int:
+        """Write the rows that wait in memory to a file; return its size.
 
         Raises:
             OutputError: there is no room for it.
         """
-        if self._frames:
-            path = self._directory / f"{self._name}-run-{len(self._runs):04}"
-            self._runs.append(FileRun.write(path, self._sort_frames()))
+        if not self._frames:
+            return 0
+        path = self._directory / f"{self._name}-run-{len(self._runs):04}"
+        self._runs.append(FileRun.write(path, self._sort_frames()))
+        return path.stat().st_size
 
     def finish(self) -> tuple[Counter[RowKey], Iterator[SortedBlock]]:
         """How many rows each key has, and all rows, sorted; they can be read once."""

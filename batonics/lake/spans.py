@@ -18,6 +18,7 @@ from batonics.model.record_hashes import record_hashes
 from batonics.model.symbols import SymbolMap
 from batonics.model.times import NS_PER_DAY
 
+_LATEST_NS = 2**63 - 1
 HASHES_MAX = 1 << 16
 """Hashes of one time that are kept, the least: of equal records two sources keep the same ones."""
 GATHERED_MIN = 1 << 17
@@ -144,15 +145,22 @@ class _Day:
 
 
 class SpanRecorder:
-    """Records the spans of a source whose batches it is given in order."""
+    """Records the spans of a source whose batches it is given in order.
 
-    def __init__(self) -> None:
+    Args:
+        start_ns: only records of this time or later count.
+        end_ns: only records of earlier times count.
+    """
+
+    def __init__(self, start_ns: int | None = None, end_ns: int | None = None) -> None:
+        self._start_ns, self._end_ns = start_ns or 0, _LATEST_NS if end_ns is None else end_ns
         self._days: dict[int, _Day] = {}
 
     def add(self, batch: MboBatch) -> None:
         """Note the records of a batch."""
         times = trusted_times(batch.ts_recv, batch.flags)
-        has_time = (times >= 0) & (batch.flags & F_SNAPSHOT == 0)
+        has_time = (times >= self._start_ns) & (times < self._end_ns)
+        has_time &= batch.flags & F_SNAPSHOT == 0
         if not has_time.all():
             rows = np.flatnonzero(has_time)
             batch, times = take_batch(batch, rows), times[rows]

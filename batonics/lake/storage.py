@@ -56,6 +56,9 @@ class Store(Protocol):
     def local_root(self) -> Path:
         """The directory on this machine that has fetched parts at their paths."""
 
+    def check_room(self, needed: int, what: str) -> None:
+        """Raise OutputError if `what` needs more bytes than are free where parts are stored."""
+
     def local_path(self, part: Part) -> Path:
         """The path at which a part can be read once it is fetched."""
 

@@ -52,6 +52,22 @@ class FileSpan(NamedTuple):
         return self.start_ns <= self.first_ns and self.last_ns < self.end_ns
 
 
+def clip_file(file: FileSpan, start_ns: int, end_ns: int) -> FileSpan | None:
+    """What a file covers from one time until before another; None: nothing."""
+    first_ns, last_ns = file.first_ns, file.last_ns
+    if first_ns is not None and last_ns is not None:
+        first_ns, last_ns = max(first_ns, start_ns), min(last_ns, end_ns - 1)
+        if first_ns > last_ns:
+            first_ns = last_ns = None
+    clipped = file._replace(
+        first_ns=first_ns,
+        last_ns=last_ns,
+        start_ns=None if file.start_ns is None else max(file.start_ns, start_ns),
+        end_ns=None if file.end_ns is None else min(file.end_ns, end_ns),
+    )
+    return clipped if first_ns is not None or clipped.by_metadata else None
+
+
 class CoveredSpan(NamedTuple):
     """A time that is covered.
 

@@ -29,6 +29,7 @@ Depth = Annotated[int, Field(ge=1, le=QUERY_DEPTH_MAX)] | Literal["all"]
 class Subscribe(TypedDict):
     """Subscribe to books on a channel; a subscription that exists begins anew.
 
+    A symbol that ends with `*` names all books whose symbol begins so now; `*` alone names all.
     `depth` is of l2, by default 10. `conflate_ms` is the least time between two messages of a book,
     for bbo and l2.
     """

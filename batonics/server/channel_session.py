@@ -40,11 +40,12 @@ from batonics.server.channel_requests import (
     request_id,
 )
 from batonics.server.channel_source import BookSource, BookView, FollowedBook
+from batonics.server.followed_books import names_book
 from batonics.server.query_params import DEPTH_DEFAULT, ProblemError
 from batonics.server.view_messages import SentState
 from batonics.settings.table import ServerLimits
 
-EVENT_ROWS_MAX, STATE_ROWS_MAX = 1 << 6, 1 << 14
+EVENT_ROWS_MAX, STATE_ROWS_MAX = 1 << 6, 1 << 16
 """The most records of a turn: where each event is a message, and where states are."""
 TURN_BYTES_MAX = 1 << 18
 """Bytes of messages from which on a turn makes no further ones."""
@@ -195,7 +196,8 @@ class ChannelSession:
         books = self._source.find(request["symbols"], request.get("publisher"))
         new = [book for book in books if (channel, book.key) not in self._subscriptions]
         if len(self._subscriptions) + len(new) > most:
-            raise ProblemError(400, "Too many", f"a client has {most} subscriptions at the most")
+            detail = f"{len(new)} more subscriptions: a client has {most} at the most"
+            raise ProblemError(400, "Too many", detail)
         depth = request.get("depth", DEPTH_DEFAULT)
         self._source.follow(book.key for book in books)
         for book in books:
@@ -388,11 +390,9 @@ _TOO_LARGE = f"a snapshot of l3 has at most {SNAPSHOT_BYTES_MAX >> 20} MiB: use 
 
 
 def _is_named(one: BookSubscription, symbols: list[str] | None, publisher: int | None) -> bool:
-    """Whether a request names the book of a subscription, by its symbol or instrument id."""
+    """Whether a request names the book of a subscription."""
     name = one.book.name
-    is_symbol = symbols is None or not {name["symbol"], str(name["instrument_id"])}.isdisjoint(
-        symbols
-    )
+    is_symbol = symbols is None or any(names_book(symbol, name) for symbol in symbols)
     return is_symbol and publisher in (None, name["publisher_id"])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,20 @@ Matches = Callable[[MboBatch], NDArray[np.bool_]]
 """(rows,) Which records of a batch are wanted."""
 
 
+class FoundBook(NamedTuple):
+    """A book at a moment.
+
+    Attributes:
+        key: its key.
+        books: books at the moment.
+        number: its number among them.
+    """
+
+    key: int
+    books: HistoricBooks
+    number: int
+
+
 class HistoryAnswers:
     """Answers from a history; every method may run in a thread of its own.
 
@@ -83,17 +97,10 @@ class HistoryAnswers:
         has_queues: bool,
     ) -> dict[str, Any]:
         """A book as `batonics reconstruct` writes it, with the head of its document."""
-        place = self._place(moment)
-        as_of = place.as_of
-        key = self.find_key(name, publisher, as_of.time_ns)
-        books = self._books_at(place, key)
-        book = _book_number(books, key)
-        if book is None:
-            detail = f"no event of {name[:100]!r} has ended by {format_time(as_of.time_ns or 0)}"
-            raise ProblemError(404, "No such book", detail)
+        _, books, number = self.find_book(name, publisher, moment)
         document = book_document(
             books.engine,
-            book,
+            number,
             self._history.symbols,
             depth=depth,
             orders=has_queues,
@@ -103,6 +110,18 @@ class HistoryAnswers:
         if (feed := self._history.feed) is not None:
             head["feed"] = feed
         return {**head, "checksum": document_checksum(document, depth), **document}
+
+    def find_book(self, name: str, publisher: int | None, moment: Moment) -> FoundBook:
+        """The one book that has a name at a moment; ProblemError if there is none then."""
+        place = self._place(moment)
+        time_ns = place.as_of.time_ns
+        key = self.find_key(name, publisher, time_ns)
+        books = self._books_at(place, key)
+        number = _book_number(books, key)
+        if number is None:
+            detail = f"no event of {name[:100]!r} has ended by {format_time(time_ns or 0)}"
+            raise ProblemError(404, "No such book", detail)
+        return FoundBook(key, books, number)
 
     def symbols(self, prefix: str, start: int, limit: int) -> SymbolsPage:
         """Rows of the books whose symbols begin with a prefix, from the place `start` on."""
@@ -367,6 +386,24 @@ class HistoryAnswers:
         elif spans := self._history.symbols.spans(name):
             detail += f"; {describe_spans(shown, spans)}"
         return ProblemError(404, "No such book", detail)
+
+    def find_by_prefix(
+        self, prefix: str, publisher: int | None, at_ns: int | None
+    ) -> dict[int, str]:
+        """The keys of the books whose symbol begins with a prefix at a time, and that symbol.
+
+        Without a prefix, books without a symbol are among them, under their instrument ids.
+        """
+        symbols, last_ns = self._history.symbols, self._history.records.last_ns
+        at_ns = min(last_ns or 0, UNDEF_TIMESTAMP if at_ns is None else at_ns)
+        found = {}
+        for instrument_id, keys in sorted(self._keys_of.items()):
+            names = symbols.symbols_at(instrument_id, at_ns) or [""]
+            name = next((name for name in names if name.startswith(prefix)), None)
+            if name is not None:
+                own = (key for key in keys if publisher in (None, key >> 32))
+                found.update(dict.fromkeys(own, name or str(instrument_id)))
+        return found
 
     # ------------------------------------------------------------------ parts of answers
 

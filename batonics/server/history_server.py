@@ -33,6 +33,7 @@ from batonics.server.one_time_code import OneTimeCode
 from batonics.server.page_files import PageFiles
 from batonics.server.query_api import QueryApi
 from batonics.server.query_params import ProblemError
+from batonics.server.queue_api import QueueApi
 from batonics.server.request_rate import RequestRate
 from batonics.server.series_api import SeriesApi
 from batonics.sinks import logs
@@ -45,6 +46,7 @@ FILE_PATHS = (
     "/v1/symbols",
     "/v1/books/{symbol}",
     "/v1/orders/{order_id}",
+    "/v1/queues/{symbol}",
     "/v1/trades",
     "/v1/records",
     "/v1/next",
@@ -158,13 +160,20 @@ async def _find_endpoints(
         stack.callback(books.close)
         stack.callback(heatmaps.close)
         series = SeriesApi(service, answers, history, heatmaps.segments, heatmaps.worker)
-        endpoints += [*books.endpoints(), *heatmaps.endpoints(), *series.endpoints()]
+        queues = QueueApi(service, answers, history)
+        stack.callback(queues.close)
+        endpoints += [
+            *books.endpoints(),
+            *queues.endpoints(),
+            *heatmaps.endpoints(),
+            *series.endpoints(),
+        ]
         sockets = ChannelSockets(service, lambda: HistorySource(history, answers))
     if served.lake is not None:
-        queries = QueryApi(service, served.lake)
-        stack.callback(queries.close)
-        await queries.processes.start()
-        endpoints += queries.endpoints()
+        lake_queries = QueryApi(service, served.lake)
+        stack.callback(lake_queries.close)
+        await lake_queries.processes.start()
+        endpoints += lake_queries.endpoints()
     return endpoints, sockets
 
 

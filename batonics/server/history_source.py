@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from batonics.book.engine import BookEngine
-from batonics.history.book_cursor import BookCursor, BookEvent
+from batonics.history.book_cursor import BookEvent
 from batonics.history.book_history import FileHistory
 from batonics.history.playback import Playback
-from batonics.model.answers import AnswerWarning
 from batonics.model.errors import UsageError
 from batonics.model.times import format_time
 from batonics.server.channel_messages import ClockMessage, RequestId
 from batonics.server.channel_requests import ClockRequest
-from batonics.server.channel_source import BookView, FollowedBook, ViewCondition
+from batonics.server.channel_source import BookView, FollowedBook
+from batonics.server.cursor_view import cursor_view
+from batonics.server.followed_books import find_books
 from batonics.server.history_answers import HistoryAnswers
 from batonics.server.history_params import parse_moment
 from batonics.server.query_params import ProblemError
-from batonics.sinks.book_json import book_condition, market_of
-
-_NOT_BEGUN = ViewCondition("cold", None, (str(AnswerWarning.COLD),))
 
 
 class HistorySource:
@@ -38,18 +35,7 @@ class HistorySource:
 
     def find(self, symbols: Sequence[str], publisher: int | None) -> list[FollowedBook]:
         """The books that symbols name now; ProblemError if one names none."""
-        found = {}
-        for symbol in symbols:
-            key = self._answers.find_key(symbol, publisher, self._time_ns)
-            found[key] = FollowedBook(
-                key,
-                {
-                    "symbol": symbol,
-                    "publisher_id": key >> 32,
-                    "instrument_id": key & 0xFFFFFFFF,
-                },
-            )
-        return list(found.values())
+        return find_books(self._answers, symbols, publisher, self._time_ns)
 
     def follow(self, keys: Iterable[int]) -> None:
         """Follow books; harmless for those that are followed."""
@@ -57,7 +43,7 @@ class HistorySource:
 
     def set_events(self, key: int, *, has_events: bool) -> None:
         """Say whether each event of a book is asked for, or only what comes of them."""
-        self._playback.cursor(key).set_events(has_events=has_events)
+        self._playback.cursor(key).has_events = has_events
         self._views.pop(key, None)
 
     def leave(self, key: int) -> None:
@@ -69,17 +55,8 @@ class HistorySource:
         """A followed book as it is now."""
         cursor, found = self._playback.cursor(key), self._views.get(key)
         if found is None or found.engine is not cursor.engine or found.seq != cursor.record:
-            found = self._views[key] = self._new_view(cursor)
+            found = self._views[key] = cursor_view(cursor, self._history)
         return found
-
-    def _new_view(self, cursor: BookCursor) -> BookView:
-        book = 0 if cursor.engine.book_count else None
-        history, due_ns = self._history, cursor.due_ns
-
-        def find_condition(view: BookView) -> ViewCondition:
-            return view_condition(history, cursor.engine, view, due_ns)
-
-        return BookView(cursor.engine, book, cursor.record, find_condition, cursor.queues)
 
     def seq(self, key: int) -> int:
         """The `seq` of a followed book; it changes whenever the book may have changed."""
@@ -138,23 +115,3 @@ class HistorySource:
     def late_ms(self) -> int:
         """For how long the clock has waited in all, in milliseconds."""
         return int(self._playback.clock.late_s * 1e3)
-
-
-def view_condition(
-    history: FileHistory, engine: BookEngine, view: BookView, due_ns: int
-) -> ViewCondition:
-    """How far a view of a history's book may be trusted.
-
-    Args:
-        history: the history.
-        engine: the engine of the view, which has this book alone, or none.
-        view: the view.
-        due_ns: when the last record of the view is due; -1: no record with a time has come.
-    """
-    if view.book is None:
-        return _NOT_BEGUN
-    best = ([level[0] for level in side] for side in view.levels(1))
-    as_of = history.as_of_due(engine, due_ns)
-    found = book_condition(engine, view.book, market_of(*best), as_of)
-    trading = None if found.trading is None else found.trading.name.lower()
-    return ViewCondition(found.status, trading, tuple(map(str, found.warnings)))

@@ -18,7 +18,7 @@ from batonics.model.times import format_time
 from batonics.server.channel_messages import ClockMessage, RequestId
 from batonics.server.channel_requests import ClockRequest
 from batonics.server.channel_source import BookView, FollowedBook, ViewCondition
-from batonics.server.history_source import view_condition
+from batonics.server.cursor_view import cursor_view
 from batonics.server.live_books import LiveBooks
 from batonics.server.query_params import ProblemError
 
@@ -77,7 +77,7 @@ class LiveSource:
     def set_events(self, key: int, *, has_events: bool) -> None:
         """Say whether each event of a book is asked for, or only what comes of them."""
         self._events[key] = has_events
-        self._playback.cursor(key).set_events(has_events=has_events)
+        self._playback.cursor(key).has_events = has_events
         self._views.pop(key, None)
 
     def leave(self, key: int) -> None:
@@ -94,19 +94,16 @@ class LiveSource:
         return found
 
     def _new_view(self, cursor: BookCursor) -> BookView:
-        engine, due_ns, history = cursor.engine, cursor.due_ns, self._history
         is_live = self._state[1]
 
-        def find_condition(view: BookView) -> ViewCondition:
-            found = view_condition(history, engine, view, due_ns)
-            if view.book is None or (is_live and not engine.events_open()[view.book]):
+        def adjust(view: BookView, found: ViewCondition) -> ViewCondition:
+            if is_live and not cursor.engine.events_open()[view.book]:
                 return found
             others = tuple(text for text in found.warnings if text not in _STATUSES)
             stale = str(AnswerWarning.STALE)
             return ViewCondition("stale", found.trading_status, (*others, stale))
 
-        book = 0 if engine.book_count else None
-        return BookView(engine, book, cursor.record, find_condition, cursor.queues)
+        return cursor_view(cursor, self._history, adjust)
 
     def seq(self, key: int) -> int:
         """A number that changes whenever a followed book, or how far it may be trusted, changes."""
@@ -164,7 +161,7 @@ class LiveSource:
         playback = Playback(self._history, self._history.records.count)
         playback.follow(self._events)
         for key, has_events in self._events.items():
-            playback.cursor(key).set_events(has_events=has_events)
+            playback.cursor(key).has_events = has_events
         self._playback = playback
         self._views.clear()
         yield from self._resets()

@@ -21,12 +21,19 @@ from batonics.jobs.record_windows import WindowLength
 from batonics.jobs.verify import Verification, VerifyRequest
 from batonics.model.mbo import MboBatch, concat_batches
 from tests.bench.bench_fold import day
-from tests.bench.harness import figure, heading, print_machine, rate
+from tests.bench.harness import (
+    figure,
+    fit_exponent,
+    heading,
+    median_seconds,
+    print_machine,
+    rate,
+)
 from tests.support.market_streams import simulated, tile
 
 TILES = 30
 INSTRUMENTS, LIVE_ORDERS, RECORDS = 5_000, 200_000, 1_000_000
-SMALL_TILES = (1, 4)
+SMALL_TILES = (2, 4, 8)
 ROUNDS = 3
 
 
@@ -40,10 +47,17 @@ def main() -> None:
         many = concat_batches([opening, live])
         bench(Path(directory), f"{INSTRUMENTS:,} books, {LIVE_ORDERS:,} live orders", many)
         heading("verify with windows of 5 events, by the number of records")
+        times = []
         for tiles in SMALL_TILES:
             path = write(Path(directory), tile(batch, tiles))
-            seconds = cpu_seconds(partial(verify, path, "5 events"))
-            figure(f"{tiles * len(batch.action):,} records", f"{seconds:.1f} s")
+            times.append(cpu_seconds(partial(verify, path, "5 events")))
+            figure(f"{tiles * len(batch.action):,} records", f"{times[-1]:.1f} s")
+        figure("exponent", f"{fit_exponent(SMALL_TILES, times):.2f}", note="ceiling 1.05")
+        heading("verify, wall time")
+        for what, records, floor in ((f"{name} tiled", tile(batch, TILES), 3), ("many", many, 1)):
+            path = write(Path(directory), records)
+            seconds = median_seconds(partial(verify, path, "100000"), ROUNDS)
+            rate(what, len(records.action), seconds, note=f"floor {floor}.0")
 
 
 def bench(directory: Path, name: str, batch: MboBatch) -> None:

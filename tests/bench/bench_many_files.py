@@ -1,13 +1,14 @@
 """What many files and many names cost: `python -m tests.bench.bench_many_files`.
 
 The rule: each figure is a fitted exponent of a cost in the number of files or of names; 1 is a cost
-in proportion to the input.
+in proportion to the input. Costs of processes are without those of one that reads a single name.
 """
 
 from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +28,8 @@ NAMES_A_FILE = 5_000
 MANY_FILES = (75, 150, 300)
 FEW_NAMES = 100
 """Files of which the memory is measured, and the names of each."""
+SYMBOLS = (25_000, 50_000, 100_000)
+"""Symbols of files that commands read in processes of their own."""
 ROWS = 20_000
 FIRST_DAY = np.datetime64("2025-01-06")
 
@@ -63,6 +66,38 @@ def main() -> None:
                 f"{fit_exponent(NAMES, seconds):.2f}",
                 note="ceiling 1.05",
             )
+        bench_symbols(home)
+
+
+def bench_symbols(home: Path) -> None:
+    """Time and memory of processes that read a file of many symbols, each with one trade."""
+    heading("symbols with one trade each, in one file")
+    count = "SELECT count(DISTINCT symbol), sum(size) FROM trades"
+    options = ["--schema", "trades", "--out", str(home / "symbols.parquet"), "-q"]
+    lake = ["--schemas", "trades,mbp-1", "-q", "--lake"]
+    commands: dict[str, Callable[[str], list[str]]] = {
+        "query --from": lambda path: ["query", count, "--from", path],
+        "lake load": lambda path: ["lake", "load", path, *lake, f"{path}-lake"],
+        "convert": lambda path: ["convert", path, *options],
+        "reconstruct": lambda path: ["reconstruct", path, "--out", f"{path}.json", "-q"],
+    }
+    for name, arguments in commands.items():
+        start, *costs = (
+            measure_process(arguments(write_day(home, day, symbols, symbols)))
+            for day, symbols in enumerate((1, *SYMBOLS))
+        )
+        for symbols, cost in zip(SYMBOLS, costs, strict=True):
+            figure(
+                f"{name}, {symbols:,} symbols",
+                f"{cost.seconds:.2f} s",
+                note=f"{cost.processor_seconds:.2f} s of processor time, {cost.peak_kib >> 10} MiB",
+            )
+        own = [cost.processor_seconds - start.processor_seconds for cost in costs]
+        exponent = f"{fit_exponent(SYMBOLS, own):.2f}"
+        figure(f"{name}: exponent of the time in symbols", exponent, note="ceiling 1.05")
+        memory = [float(cost.peak_kib - start.peak_kib) for cost in costs]
+        exponent = f"{fit_exponent(SYMBOLS, memory):.2f}"
+        figure("  of the memory", exponent, note="ceiling 1.05")
 
 
 def bench_memory(home: Path, out: str) -> None:
@@ -92,7 +127,7 @@ def write_trades(path: str, out: str) -> None:
     convert(ConvertRequest((path,), "trades"), TableOutput(out))
 
 
-def write_day(directory: Path, day: int, names: int) -> str:
+def write_day(directory: Path, day: int, names: int, rows: int = ROWS) -> str:
     """A file of one day: its own names, and the same records as on any other day."""
     begin, end = (
         int(str(FIRST_DAY + np.timedelta64(number, "D")).replace("-", ""))
@@ -103,17 +138,17 @@ def write_day(directory: Path, day: int, names: int) -> str:
         for number in range(1, names + 1)
     )
     start_ns = int(FIRST_DAY.astype("datetime64[ns]").astype(int)) + day * NS_PER_DAY
-    batch = trades(start_ns, names)
+    batch = trades(start_ns, names, rows)
     path = directory / f"{day}.dbn"
     metadata = Metadata(start=start_ns, symbols=(), mappings=mappings)
     path.write_bytes(encode_metadata(metadata) + encode_records(batch))
     return str(path)
 
 
-def trades(start_ns: int, names: int) -> MboBatch:
+def trades(start_ns: int, names: int, rows: int) -> MboBatch:
     """Trades of all instruments in turn."""
-    batch = empty_batch(ROWS)
-    row = np.arange(ROWS)
+    batch = empty_batch(rows)
+    row = np.arange(rows)
     for column in batch:
         column[:] = 0
     batch.publisher_id[:] = 1

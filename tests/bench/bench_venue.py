@@ -1,4 +1,4 @@
-"""A lake of a venue: thousands of instruments, and a catalog of years.
+"""A venue: a day of thousands of instruments, its lake and its proof, and a catalog of years.
 
     python -m tests.bench.bench_venue [RECORDS_IN_MILLIONS]
 
@@ -68,9 +68,26 @@ def bench_load(source: Path, records: int, directory: Path) -> None:
     )
     rate(SCHEMAS, records, cost.seconds, note="floor 1.0")
     both = cost.processor_seconds / CORES
-    rate(f"  if its processor time fills {CORES} cores", records, both)
+    rate(f"  if its processor time fills {CORES} cores", records, both, note="floor 1.0")
     figure("  greatest resident memory", f"{cost.peak_kib >> 10} MiB", note="ceiling 1,536")
     figure("  files", f"{Lake(lake).parts().height}", note="ceiling 100")
+
+
+def bench_verify(source: Path, records: int, directory: Path) -> None:
+    """The proof of the books of all instruments."""
+    heading(f"{records:,} records of {INSTRUMENTS:,} instruments, verified")
+    cost = measure_process(["verify", str(source), "-q"])
+    rate("verify", records, cost.seconds, note="floor 1.0")
+    rate("  if its processor time fills 2 cores", records, cost.processor_seconds / CORES)
+    figure("  greatest resident memory", f"{cost.peak_kib >> 10} MiB")
+    books = [INSTRUMENTS // 4, INSTRUMENTS // 2, INSTRUMENTS]
+    share = records // 4
+    days = [_simulate(share, count, directory / f"verify-{count}.dbn.zst") for count in books]
+    times = [measure_process(["verify", str(day), "-q"]).processor_seconds for day in days]
+    for count, seconds in zip(books, times, strict=True):
+        figure(f"  {share:,} records of {count:,} books", f"{seconds:.1f} s of processor time")
+    exponent = f"{fit_exponent(books, times):.2f}"
+    figure("  exponent of the time in books", exponent, note="ceiling 1.05")
 
 
 def bench_growth(records: int, directory: Path) -> None:
@@ -224,10 +241,11 @@ def main(millions: float) -> None:
         directory = Path(text)
         source = _simulate(records, INSTRUMENTS, directory / "day.dbn.zst")
         bench_load(source, records, directory)
+        bench_verify(source, records, directory)
         bench_rows(source, directory)
         bench_growth(records, directory)
         bench_catalog(directory)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 2)
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -135,6 +136,45 @@ def test_an_order_shows_its_life(watched: Watched, server: Server) -> None:
     wait_for(page, f"record:{life['records'][0]['record']}")
 
 
+def test_a_queue_shows_ages_and_refills(browser: Browser, test_data: Path) -> None:
+    # The bid of 67 fills, whose first size was 1: an iceberg order of real data.
+    view = "#symbol=CLX5&at=record:30546&side=B&price=64.8"
+    with serving(test_data / CLX5) as server:
+        watched = Watched(browser, server.address)
+        page = watched.open(view)
+        wait_for(page, "record:30546")
+        queue = server.get("/v1/queues/CLX5?side=B&price=64.8&at=record:30546").document
+        refilled = [one["order_id"] for one in queue["orders"] if one["is_refilled"]]
+        assert refilled == ["8058566605345"]
+        marked = page.locator("#queue .refilled")
+        assert marked.get_attribute("data-order") == refilled[0]
+        assert "filled 67 of first 1" in (marked.get_attribute("aria-label") or "")
+        assert page.locator('#queue button:not([class*="age-"])').count() == 0
+        assert (watched.errors, watched.foreign) == ([], [])
+        page.context.close()
+
+
+def test_books_stand_side_by_side(watched: Watched, server: Server) -> None:
+    page = watched.open("#symbol=SIM0&at=record:50000")
+    page.keyboard.press("b")
+    page.keyboard.type("SIM1, SIM2 NONE")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#beside-panel article:nth-child(3)")
+    wait_for(page, "record:50000")
+    texts = page.locator("#beside-panel article").all_inner_texts()
+    assert len(texts) == 3
+    for symbol, text in zip(("SIM1", "SIM2"), texts, strict=False):
+        book = server.get(f"/v1/books/{symbol}?at=record:50000&depth=3").document
+        sizes = [level["size"] for level in (*book["asks"][::-1], *book["bids"])]
+        assert [
+            int(line.split("\t")[0] or line.split("\t")[2]) for line in text.splitlines()[-6:]
+        ] == sizes
+    assert "no book has the symbol 'NONE'" in texts[2]
+    assert Axe().run(page).violations_count == 0
+    page.locator("#beside-panel button").first.click()
+    expect(page).to_have_title("SIM1 - batonics")
+
+
 def test_keys_reach_everything(watched: Watched, server: Server) -> None:
     page = watched.open("#symbol=SIM0")
     page.select_option("#kind", "sweep")
@@ -187,6 +227,25 @@ def test_it_plays_to_the_end(watched: Watched, server: Server) -> None:
     wait_for(page, "")
     assert page.locator("#play").get_attribute("aria-pressed") == "false"
     assert shown_levels(page) == levels(server.get("/v1/books/SIM0").document)
+
+
+def test_playing_asks_rest_for_little_and_pauses_exactly(watched: Watched, server: Server) -> None:
+    page = watched.open("#symbol=SIM0&at=2026-01-05T14:30:05Z")
+    wait_for(page, "2026-01-05T14:30:05Z")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.select_option("#speed", "10")
+    page.click("#play")
+    shown = re.compile("2026-01-05T14:(30:[2-5]|31)")
+    expect(page.locator("#time")).to_have_value(shown, timeout=30_000)
+    assert not [url for url in asked if "/v1/books/" in url or "/v1/trades" in url]
+    page.click("#play")
+    page.wait_for_selector('#panels[data-at^="record:"][aria-busy="false"]')
+    at = page.locator("#panels").get_attribute("data-at") or ""
+    assert shown_levels(page) == levels(server.get(f"/v1/books/SIM0?at={at}&depth=50").document)
+    trades = server.get(f"/v1/trades?symbol=SIM0&at={at}&order=newest&limit=200").document
+    sizes = sum(trade["size"] for trade in trades["records"])
+    assert sum(int(row[3]) for row in page.evaluate(TAPE)) == sizes
 
 
 def test_a_doubtful_book_says_so(watched: Watched) -> None:

@@ -198,7 +198,7 @@ def of_a_directory(catalog: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (newer, "catalog of format 99, this batonics knows 8"),
+        (newer, "catalog of format 99, this batonics knows 9"),
         (emptied, ""),
         (text, "file is not a database"),
         (halved, ""),

@@ -74,6 +74,32 @@ def test_a_book_is_that_of_reconstruct(
         assert reply.document == json.loads(orjson.dumps({**head, **book}))
 
 
+@pytest.mark.parametrize("at", ["", HALFWAY, "record:60000"])
+def test_a_queue_is_that_of_the_book_with_ages(
+    server: Server, contract: dict[str, Any], at: str
+) -> None:
+    suffix = f"&at={at}" if at else ""
+    book = server.get(f"/v1/books/SIM0?level=l3&depth=2{suffix}").document
+    for side, levels in (("B", book["bids"]), ("A", book["asks"])):
+        for level in levels:
+            path = f"/v1/queues/SIM0?side={side}&price={level['price']}{suffix}"
+            reply = server.get(path)
+            check_contract(contract, "/v1/queues/{symbol}", reply)
+            queue = reply.document
+            assert [(one["order_id"], one["size"]) for one in queue["orders"]] == [
+                (one["order_id"], one["size"]) for one in level["orders"]
+            ]
+            assert (queue["size"], queue["status"]) == (level["size"], book["status"])
+            for one in queue["orders"][:5]:
+                life = server.get(f"/v1/orders/{one['order_id']}{suffix.replace('&', '?')}")
+                (order,) = [each for each in life.document["orders"] if each["symbol"] == "SIM0"]
+                adds = [row for row in order["records"] if row["action"] == "A"]
+                assert one["added"] == adds[-1]["ts_recv"]
+                assert one["first_size"] == adds[-1]["size"]
+    assert server.get("/v1/queues/SIM0?price=1").status == 404
+    assert server.get("/v1/queues/SIM0").status == 400
+
+
 def test_symbols_come_in_pages(server: Server, contract: dict[str, Any]) -> None:
     books, path = [], "/v1/symbols?limit=2"
     while path:

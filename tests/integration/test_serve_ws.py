@@ -165,6 +165,42 @@ def test_going_back_shows_the_event_before(server: Server) -> None:
     asyncio.run(step())
 
 
+def test_a_prefix_subscribes_to_all_books_that_begin_so(server: Server) -> None:
+    async def subscribe() -> None:
+        contract = Contract(server)
+        async with AsyncClient(url(server)) as client:
+            await client.seek("record:50000")
+            every = await client.subscribe("bbo", ["*"])
+            assert await client.subscribe("l2", ["SIM*", "SIM3"]) == [
+                book._replace(channel="l2") for book in every
+            ]
+            assert len(await client.subscribe("l2", ["SIM3*"])) == 1
+            await settle(client, contract)
+            symbols = {book.symbol for book in client.books.values()}
+            assert symbols == {f"SIM{number}" for number in range(len(every))}
+            assert len(client.books) == 2 * len(every)
+            for book in list(client.books.values()):
+                check_equal(server, book)
+            await client.unsubscribe("l2", ["SIM*"])
+            assert {book.channel for book in client.books} == {"bbo"}
+            with pytest.raises(ClientError, match=r"no book fits 'SIN\*'"):
+                await client.subscribe("l2", ["SIN*"])
+
+    asyncio.run(subscribe())
+
+
+def test_more_books_than_a_client_may_have_are_refused() -> None:
+    async def subscribe(server: Server) -> None:
+        async with AsyncClient(url(server)) as client:
+            await client.subscribe("l2", ["SIM0"])
+            with pytest.raises(ClientError, match="4 more subscriptions: a client has 3 at"):
+                await client.subscribe("l2", ["*"])
+            await client.subscribe("l2", ["SIM1"])  # nothing of what was refused is left
+
+    with serving(SAMPLE, BATONICS_SERVER_LIMITS_SUBSCRIPTIONS_MAX="3") as server:
+        asyncio.run(subscribe(server))
+
+
 def test_the_clock_stops_at_the_end(server: Server) -> None:
     async def play() -> None:
         async with AsyncClient(url(server)) as client:

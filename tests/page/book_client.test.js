@@ -157,10 +157,15 @@ test("a connection that is lost is made again, and goes on where it was", async 
   const stopped = { type: "clock", record: 100, is_playing: false, speed: 1, id: "resume" };
   second.receive(stopped);
   const [, , play] = client.tracker.requestsToResume();
-  assert.deepEqual([play.op, play.speed], ["play", 2], "what was asked for, not what has been done");
+  const asked = [play.op, play.speed];
+  assert.deepEqual(asked, ["play", 2], "what was asked for, not what has been done");
   second.receive({ ...SNAPSHOT, checksum: 1 });
   assert.equal(second.sent.at(-1).op, "resync");
   assert.deepEqual(seen, ["clock", "snapshot", "clock", "snapshot"]);
   assert.equal(client.reconnects, 1);
+  client.unsubscribe("l3", ["CLX5"]);
+  second.receive({ type: "unsubscribed", channel: "l3", books: [name], id: null });
+  assert.equal(client.book("l3", "CLX5"), undefined);
+  assert.deepEqual(client.tracker.requestsToResume().map((one) => one.op), ["seek", "play"]);
   client.close();
 });

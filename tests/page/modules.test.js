@@ -8,6 +8,9 @@ import {
   cumulativeDelta, imbalances, spreads, volumeProfile, volumes,
 } from "../../batonics/server/page/lanes.js";
 import { Latest } from "../../batonics/server/page/latest.js";
+import { readNames } from "../../batonics/server/page/beside.js";
+import { Playback, addTrades, bookDocument } from "../../batonics/server/page/playback.js";
+import { ageStep, describeAge } from "../../batonics/server/page/queue.js";
 import { howItLeft } from "../../batonics/server/page/order.js";
 import { joinTrades, sizeByPrice } from "../../batonics/server/page/tape.js";
 import { readHash, writeHash } from "../../batonics/server/page/view.js";
@@ -158,4 +161,100 @@ test("decimals of a column have as many places as one of them needs", () => {
     columnTexts(["40.010000000", null, "2979.250000000", "100.000000000", "100"], "decimal"),
     ["40.01", "", "2979.25", "100.00", "100.00"],
   );
+});
+
+test("the colour of an order is its time in its place; what is not known is the oldest", () => {
+  const now = "2026-01-05T14:30:40.000000000Z";
+  const placed = ["14:30:39.5", "14:30:35", "14:30:00", "14:25:00", "13:00:00"];
+  assert.deepEqual(
+    placed.map((time) => ageStep({ placed: `2026-01-05T${time}Z` }, now)), [0, 1, 2, 3, 4],
+  );
+  assert.equal(ageStep({ placed: null }, now), 4);
+});
+
+test("an order that was refilled says so", () => {
+  const order = {
+    order_id: "1", size: 2, added: "2026-01-05T14:30:00Z", placed: "2026-01-05T14:30:30Z",
+    first_size: 1, filled: 67, is_refilled: true, is_from_snapshot: false,
+  };
+  assert.equal(
+    describeAge(order, "2026-01-05T14:30:40Z"),
+    ", in its place for 10 s, added 40 s ago, filled 67 of first 1, refilled after fills",
+  );
+});
+
+test("names of books beside are parted by commas or spaces, each once", () => {
+  assert.deepEqual(readNames(" CLZ5,CLF6  CLZ5,"), ["CLZ5", "CLF6"]);
+  assert.deepEqual(readNames(""), []);
+});
+
+globalThis.window = {
+  requestAnimationFrame: (draw) => { draw(); return 0; },
+  cancelAnimationFrame: () => {},
+};
+
+/** A playback whose connection a test holds in its hands. */
+function play() {
+  const seen = [];
+  const sent = [];
+  const book = {
+    symbol: "A", publisher: 1, instrument: 2, status: "synced", warnings: [], seq: 7,
+    bids: [{ price: 2_500_000_000n, size: 3, count: 1 }],
+    asks: [{ price: 2_000_000_000n, size: 4n, count: 2 }],
+  };
+  const client = {
+    tracker: { isCurrent: () => true },
+    book: () => book,
+    send: (request) => sent.push(request),
+    subscribe: (channel, symbols, options) => sent.push({ channel, symbols, ...options }),
+    close: () => sent.push("close"),
+  };
+  let deliver = () => {};
+  const listener = {
+    onBook: (document, record) => seen.push(["book", document.market, record]),
+    onTrades: (trades) => seen.push(["trades", trades.map((trade) => trade.record)]),
+    onPause: (at) => seen.push(["pause", at]),
+    onEnd: () => seen.push(["end"]),
+    onProblem: (text) => seen.push(["problem", text]),
+  };
+  const playback = new Playback(listener, () => undefined, (onMessage) => {
+    deliver = onMessage;
+    return client;
+  });
+  playback.play({ symbol: "A", publisher: "1" }, "record:5", 10);
+  return { playback, seen, sent, deliver: (message) => deliver(message), book };
+}
+
+test("a book that plays is shown with each message, and stands where its clock says", () => {
+  const { playback, seen, sent, deliver } = play();
+  assert.deepEqual(sent.map((one) => one.op ?? one.channel), ["seek", "l2", "trades", "play"]);
+  deliver({ type: "update", channel: "l2", ts_recv: "t" });
+  deliver({ type: "update", channel: "trades", seq: 6, side: "B", price: "2.5", size: 1 });
+  playback.pause();
+  deliver({ type: "clock", id: "pause", record: 8, at: "t", has_ended: false });
+  assert.equal(playback.isPlaying, false);
+  deliver({ type: "update", channel: "l2", ts_recv: "later" });
+  assert.deepEqual(seen, [
+    ["book", "crossed", 7], ["trades", [6]], ["book", "crossed", 7], ["pause", "record:8"],
+  ]);
+});
+
+test("playing ends with the records, and with an error", () => {
+  const one = play();
+  one.deliver({ type: "clock", id: null, record: 9, at: "t", has_ended: true });
+  assert.deepEqual([one.playback.isPlaying, one.seen], [false, [["end"]]]);
+  const other = play();
+  other.deliver({ type: "error", detail: "no such book", id: null });
+  assert.deepEqual(other.seen, [["problem", "no such book"], ["pause", null]]);
+});
+
+test("newer trades come before older ones, none of them twice", () => {
+  const rows = (...records) => records.map((record) => ({ record }));
+  assert.deepEqual(addTrades(rows(3, 2), rows(5, 4, 3)), rows(5, 4, 3, 2));
+});
+
+test("the document of a book that plays has exact prices", () => {
+  const document = bookDocument(play().book, { events: 1 });
+  assert.deepEqual(document.bids, [{ price: "2.5", size: 3, count: 1 }]);
+  assert.deepEqual(document.asks, [{ price: "2", size: 4, count: 2 }]);
 });

@@ -111,28 +111,53 @@ def _symbol_time(timed: pl.DataFrame) -> str:
     return SYMBOL_TIME if SYMBOL_TIME in timed.columns else ROW_TIME
 
 
+class SourceStart:
+    """When the records of a source begin.
+
+    Args:
+        from_ns: rows of earlier times are left out, so the source begins at this time at the
+            earliest; None: there is no such limit.
+
+    Attributes:
+        ns: the time, in nanoseconds since the epoch; None: no record has one so far.
+    """
+
+    def __init__(self, from_ns: int | None = None) -> None:
+        self.ns: int | None = None
+        self._from_ns = from_ns
+
+    def note(self, batch: MboBatch) -> None:
+        """Note the next records."""
+        if self.ns is None:
+            found = first_time(batch)
+            self.ns = found if found is None else max(found, self._from_ns or found)
+
+
 class RowPlaces:
     """Adds the place to the frames of one stream, in order.
+
+    Args:
+        schema: schema of the rows.
+        start: when the source begins; None: when the records that `note` is given do.
 
     Attributes:
         columns: the columns that a frame must have to be given its places.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, start: SourceStart | None = None) -> None:
+        self._start = start or SourceStart()
         self.columns = [*schema.columns]
         if schema.has_record_positions:
             self.columns.append(POSITION)
-        self._start_ns: int | None = None
         self._rows = 0
 
     def note(self, batch: MboBatch) -> None:
         """Note the start of the source: called with each batch before the frames made of it."""
-        if self._start_ns is None:
-            self._start_ns = first_time(batch)
+        self._start.note(batch)
 
     def add_to(self, frame: pl.DataFrame) -> pl.DataFrame:
         """A frame of `columns` with `source` and `position` after the columns of the schema."""
-        start_ns = self._start_ns or 0  # the epoch: no record has a time
+        start_ns = self._start.ns or 0  # the epoch: no record has a time
         source = pl.Series(SOURCE, [start_ns], pl.Int64).cast(ROW_PLACE_SCHEMA[SOURCE])
         if POSITION in frame.columns:
             position = frame.drop_in_place(POSITION)

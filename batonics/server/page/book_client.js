@@ -57,6 +57,8 @@ export class BookTracker {
       // A new connection stands still until it is told to play, and may be lost before.
       if (message.id === RESUME_ID) return [];
       this.#clock = { op: message.is_playing ? "play" : "speed", speed: message.speed };
+    } else if (message.type === "unsubscribed") {
+      for (const name of message.books) this.books.delete(bookKey({ ...name, ...message }));
     } else if (message.type === "cut") {
       this.books.delete(bookKey(message));
       this.cut.set(bookKey(message), message.reason);
@@ -79,7 +81,21 @@ export class BookTracker {
    */
   note(request) {
     const key = JSON.stringify([request.channel, request.publisher ?? null, request.symbols]);
-    this.#subscriptions.set(key, request);
+    this.#subscriptions.set(key, { ...request });
+  }
+
+  /**
+   * Note that subscriptions of a channel have ended.
+   * @param {string} channel
+   * @param {string[]} symbols as they were subscribed to
+   */
+  forget(channel, symbols) {
+    for (const [key, request] of this.#subscriptions) {
+      request.symbols = request.symbols.filter((/** @type {string} */ one) => {
+        return request.channel !== channel || !symbols.includes(one);
+      });
+      if (request.symbols.length === 0) this.#subscriptions.delete(key);
+    }
   }
 
   /** @returns {ClientRequest[]} what a new connection asks for, to go on where the last one was */
@@ -187,6 +203,16 @@ export class BookClient {
     const request = { op: "subscribe", channel, symbols, ...options };
     this.tracker.note(request);
     this.send(request);
+  }
+
+  /**
+   * End subscriptions to books on a channel.
+   * @param {string} channel
+   * @param {string[]} symbols as they were subscribed to
+   */
+  unsubscribe(channel, symbols) {
+    this.tracker.forget(channel, symbols);
+    this.send({ op: "unsubscribe", channel, symbols });
   }
 
   /**

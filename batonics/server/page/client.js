@@ -6,6 +6,7 @@
 /** @typedef {import("./types.js").RecordRow} RecordRow */
 /** @typedef {import("./types.js").OrdersDocument} OrdersDocument */
 /** @typedef {import("./types.js").Heatmap} Heatmap */
+/** @typedef {import("./types.js").QueueDocument} QueueDocument */
 /** @typedef {import("./types.js").ShippedQuery} ShippedQuery */
 /** @typedef {import("./types.js").LakeDocument} LakeDocument */
 /** @typedef {import("./types.js").QueryRequest} QueryRequest */
@@ -55,6 +56,17 @@ export class Client {
     const { symbol, ...rest } = bookParams(name);
     const params = { ...rest, at, level: "l3", depth: String(depth) };
     return this.get(`v1/books/${encodeURIComponent(symbol)}`, params);
+  }
+
+  /**
+   * The orders of a level, with their ages and fills.
+   * @param {BookName} name
+   * @param {{side: string, price: string, at: string}} level
+   * @returns {Promise<QueueDocument>}
+   */
+  queue(name, { side, price, at }) {
+    const { symbol, publisher } = bookParams(name);
+    return this.get(`v1/queues/${encodeURIComponent(symbol)}`, { publisher, side, price, at });
   }
 
   /**
@@ -162,6 +174,11 @@ export class Client {
       if (response.status !== 401) return response;
       if (this.storage.getItem("token") === token) await this.takeToken();
     }
+  }
+
+  /** @returns {string | undefined} the token, where the server wants one */
+  token() {
+    return this.storage.getItem("token") ?? undefined;
   }
 
   /**

@@ -1,12 +1,15 @@
 /** Wires the page: the view says what is shown, requests fetch it, panels draw it. */
 
+import { Beside } from "./beside.js";
 import { Client, RequestError } from "./client.js";
 import { find } from "./dom.js";
 import { HeatmapPanel } from "./heatmap.js";
 import { bindKeys } from "./keyboard.js";
+import { keyTable } from "./keys.js";
 import { Ladder } from "./ladder.js";
 import { Latest } from "./latest.js";
 import { OrderPanel } from "./order.js";
+import { Playback, addTrades } from "./playback.js";
 import { Queue } from "./queue.js";
 import { SqlPanel } from "./sql.js";
 import { showStatus } from "./status.js";
@@ -14,6 +17,7 @@ import { SymbolPicker } from "./symbols.js";
 import { Tape, sizeByPrice } from "./tape.js";
 import { bindTheme } from "./theme.js";
 import { TimeControls } from "./time.js";
+import { askForToken } from "./token_dialog.js";
 import { View } from "./view.js";
 
 /** @typedef {import("./types.js").Book} Book */
@@ -21,11 +25,16 @@ import { View } from "./view.js";
 
 const LADDER_DEPTH = 50;
 const TAPE_ROWS = 200;
+/** While a book plays, what is not in its messages is asked for so often. */
+const REFRESH_MS = 1000;
 
 const view = new View(window);
 const client = new Client(askForToken, window.sessionStorage);
 /** @type {Book | null} */
 let shownBook = null;
+/** @type {import("./types.js").RecordRow[]} */
+let shownTrades = [];
+let refreshed = 0;
 
 const goToRecord = (/** @type {number} */ record) => view.set({ at: `record:${record}` });
 const ladder = new Ladder((side, price) => view.set({ side, price }));
@@ -37,8 +46,25 @@ const times = new TimeControls(
   (at) => view.set({ at }),
   (direction, kind) => void stepTo(direction, kind),
   showProblem,
+  {
+    play: (at, speed) => playback.play(view.state, at, speed),
+    setSpeed: (speed) => playback.setSpeed(speed),
+    pause: () => playback.pause(),
+    stop: () => playback.close(),
+  },
+);
+const playback = new Playback(
+  {
+    onBook: showPlayed,
+    onTrades: (newer) => showTrades(addTrades(shownTrades, newer)),
+    onPause: (at) => standAt(at ?? view.state.at),
+    onEnd: () => standAt(""),
+    onProblem: showProblem,
+  },
+  () => client.token(),
 );
 
+const beside = new Beside(client, (part) => view.set(part));
 const sql = new SqlPanel(client, (part) => view.set(part));
 const heatmap = new HeatmapPanel(client, (part) => view.set(part), fail);
 
@@ -49,11 +75,20 @@ const books = new Latest(
 );
 const trades = new Latest(
   (/** @type {ViewState} */ state) => client.newestTrades(state, state.at, TAPE_ROWS),
-  (page) => {
-    tape.show(page.records);
-    ladder.showTraded(sizeByPrice(page.records));
-  },
+  (page) => showTrades(page.records),
   fail,
+);
+const queues = new Latest(
+  (/** @type {ViewState} */ state) => client.book(state, state.at, LADDER_DEPTH),
+  (book) => queue.show(book, view.state),
+  fail,
+);
+const ages = new Latest(
+  (/** @type {ViewState} */ state) => client.queue(state, state),
+  (document) => queue.showAges(document),
+  (error) => {
+    if (!(error instanceof RequestError)) throw error; // without ages, blocks are pale
+  },
 );
 const orders = new Latest(
   (/** @type {ViewState} */ state) => client.orders(state.order, state.at),
@@ -77,26 +112,86 @@ function showBook(book, state) {
   document.title = `${book.symbol ?? book.instrument_id} - batonics`;
 }
 
+/** @param {import("./types.js").RecordRow[]} records the newest first */
+function showTrades(records) {
+  shownTrades = records;
+  tape.show(records);
+  ladder.showTraded(sizeByPrice(records));
+}
+
+/**
+ * Show a book that plays: its levels come in messages; the rest is asked for once a second.
+ * @param {Book} book
+ * @param {number} record
+ */
+function showPlayed(book, record) {
+  const at = `record:${record}`;
+  shownBook = book;
+  ladder.show(book);
+  showStatus(book);
+  times.show(book.ts_recv, at);
+  heatmap.mark(times.now);
+  if (record < 0 || performance.now() - refreshed < REFRESH_MS) return;
+  refreshed = performance.now();
+  view.set({ at });
+  if (view.state.price) void waitFor(queues.ask(view.state));
+}
+
+/**
+ * Show the whole book of a moment at which playing has ended.
+ * @param {string} at
+ */
+function standAt(at) {
+  times.pause();
+  if (at === view.state.at) show(view.state, null);
+  else view.set({ at });
+}
+
+/** @typedef {(...names: (keyof ViewState)[]) => boolean} Changes whether one has changed */
+
 /** @type {(state: ViewState, before: ViewState | null) => void} */
 function show(state, before) {
-  const has = (/** @type {(keyof ViewState)[]} */ ...names) =>
+  /** @type {Changes} */
+  const has = (...names) =>
     before === null || names.some((name) => state[name] !== before[name]);
-  if (state.symbol && has("symbol", "publisher", "at")) {
-    symbols.show(state);
-    void waitFor(books.ask(state));
-    void waitFor(trades.ask(state));
-  }
+  if (playback.isPlaying && has("symbol", "publisher")) times.pause();
+  showMoment(state, has);
+  showQueue(state, has);
   if (state.symbol && has("symbol", "publisher", "from", "to")) void waitFor(heatmap.ask(state));
-  if (has("side", "price", "order")) {
-    ladder.mark(state.side, state.price);
-    queue.show(shownBook, state);
-  }
   if (has("symbol", "panel", "query", "sql", "parameters")) showSql(state);
   if (has("order", "at")) {
     find("order-id", HTMLInputElement).value = state.order;
     if (state.order) void waitFor(orders.ask(state));
     else orderPanel.show(null);
   }
+}
+
+/**
+ * The book and the trades of the moment, unless they come in messages; and the books beside.
+ * @param {ViewState} state
+ * @param {Changes} has
+ */
+function showMoment(state, has) {
+  if (state.symbol && has("symbol", "publisher", "at") && !playback.isPlaying) {
+    symbols.show(state);
+    void waitFor(books.ask(state));
+    void waitFor(trades.ask(state));
+  }
+  if (has("beside", "at")) void waitFor(beside.show(state));
+}
+
+/**
+ * @param {ViewState} state
+ * @param {Changes} has
+ */
+function showQueue(state, has) {
+  if (state.price && has("symbol", "publisher", "at", "side", "price")) {
+    void waitFor(ages.ask(state));
+  }
+  if (!has("side", "price", "order")) return;
+  ladder.mark(state.side, state.price);
+  if (!playback.isPlaying) queue.show(shownBook, state);
+  else if (state.price) void waitFor(queues.ask(state));
 }
 
 /** @param {ViewState} state */
@@ -156,17 +251,6 @@ function showProblem(text) {
   element.hidden = text === "";
 }
 
-/** @returns {Promise<string>} the token that a person gives */
-function askForToken() {
-  const dialog = find("token-dialog", HTMLDialogElement);
-  const input = find("token", HTMLInputElement);
-  input.value = "";
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(input.value), { once: true });
-  });
-}
-
 function bind() {
   const toggleTheme = bindTheme();
   const help = find("help", HTMLDialogElement);
@@ -177,31 +261,9 @@ function bind() {
     event.preventDefault();
     view.set({ order: order.value.trim() });
   });
-  bindKeys([
-    { keys: " ", text: "play, pause", run: () => times.act("play") },
-    { keys: "ArrowRight", text: "next event", run: () => times.act("next-event") },
-    { keys: "ArrowLeft", text: "previous event", run: () => times.act("previous-event") },
-    { keys: "Shift+ArrowRight", text: "next trade", run: () => times.act("next-trade") },
-    { keys: "Shift+ArrowLeft", text: "previous trade", run: () => times.act("previous-trade") },
-    { keys: "f", text: "find the next (crossed, gap, sweep)", run: () => times.act("next-kind") },
-    { keys: "F", text: "find the previous one", run: () => times.act("previous-kind") },
-    { keys: "Home", text: "first record", run: () => times.act("first") },
-    { keys: "End", text: "last record", run: () => times.act("last") },
-    { keys: "k", text: "queue of the level above", run: () => ladder.move(-1) },
-    { keys: "j", text: "queue of the level below", run: () => ladder.move(1) },
-    { keys: "+", text: "shorter span of the heatmap", run: () => heatmap.zoom(1 / 2) },
-    { keys: "-", text: "longer span", run: () => heatmap.zoom(2) },
-    { keys: "[", text: "earlier span", run: () => heatmap.shift(heatmap.span(), -0.5) },
-    { keys: "]", text: "later span", run: () => heatmap.shift(heatmap.span(), 0.5) },
-    { keys: "0", text: "all times", run: () => view.set({ from: "", to: "" }) },
-    { keys: "c", text: "ladder to its middle", run: () => ladder.centre() },
-    { keys: "/", text: "choose a symbol", run: () => symbols.focus() },
-    { keys: "t", text: "write a time", run: () => find("time", HTMLInputElement).select() },
-    { keys: "o", text: "write an order id", run: () => order.select() },
-    { keys: "s", text: "SQL, where the server has a lake", run: toggleSql },
-    { keys: "d", text: "dark, light", run: toggleTheme },
-    { keys: "?", text: "this list", run: () => help.showModal() },
-  ]);
+  const open = () => help.showModal();
+  const panels = { times, ladder, heatmap, symbols, beside, view, order };
+  bindKeys(keyTable({ ...panels, toggleSql, toggleTheme, open }));
 }
 
 async function start() {

@@ -13,6 +13,8 @@ const MEANINGS = /** @type {Record<string, string>} */ ({
   closed: "The market is closed.",
   halted: "Trading is halted.",
   after_data: "The time is after the last record.",
+  uncovered: "No records cover a time of the answer: the market was closed, or a file is missing.",
+  degraded: "The vendor does not vouch for all days: records may be missing.",
   renamed: "The symbol names another instrument at this time.",
 });
 

@@ -4,8 +4,14 @@ import { find } from "./dom.js";
 import { formatTime, parseTime } from "./values.js";
 
 /** @typedef {import("./types.js").DataSpan} DataSpan */
+/**
+ * @typedef {object} Player
+ * @property {(at: string, speed: number) => void} play
+ * @property {(speed: number) => void} setSpeed
+ * @property {() => void} pause stops the clock, and shows the moment at which it stands
+ * @property {() => void} stop ends it, wherever it is
+ */
 
-const TICK_MS = 100;
 const SCRUB_STEPS = 10_000n;
 
 export class TimeControls {
@@ -13,8 +19,12 @@ export class TimeControls {
    * @param {(at: string) => void} go shows a moment
    * @param {(direction: "next" | "previous", kind: string) => void} step
    * @param {(text: string) => void} fail
+   * @param {Player} player plays from a moment on
    */
-  constructor(go, step, fail) {
+  constructor(go, step, fail, player) {
+    this.player = player;
+    this.isPlaying = false;
+    this.at = "";
     this.go = go;
     this.step = step;
     this.fail = fail;
@@ -22,8 +32,6 @@ export class TimeControls {
     this.span = null;
     /** @type {bigint | null} the time that is shown; of a record, the time of its book */
     this.now = null;
-    /** @type {{timer: number, at: bigint, since: number} | null} */
-    this.playing = null;
     this.input = find("time", HTMLInputElement);
     this.scrub = find("scrub", HTMLInputElement);
     this.speed = find("speed", HTMLSelectElement);
@@ -39,7 +47,7 @@ export class TimeControls {
     });
     this.scrub.addEventListener("input", () => this.goToShare(BigInt(this.scrub.value)));
     this.speed.addEventListener("change", () => {
-      if (this.playing) this.restart();
+      if (this.isPlaying) this.player.setSpeed(Number(this.speed.value));
     });
     for (const button of find("transport", HTMLElement).querySelectorAll("button")) {
       button.addEventListener("click", () => this.act(button.dataset.action ?? ""));
@@ -59,6 +67,7 @@ export class TimeControls {
   show(tsRecv, at) {
     const shown = at.startsWith("record:") || at === "" ? (tsRecv ?? "") : at;
     this.now = shown ? parseTime(shown) : null;
+    this.at = at;
     if (document.activeElement !== this.input) this.input.value = shown;
     find("moment", HTMLOutputElement).textContent = at.startsWith("record:") ? at : "";
     if (this.span && shown && document.activeElement !== this.scrub) {
@@ -105,43 +114,29 @@ export class TimeControls {
   }
 
   toggle() {
-    if (this.playing) this.pause();
+    if (this.isPlaying) this.player.pause();
     else this.play();
   }
 
   play() {
     if (!this.span || this.now === null) return;
-    const at = this.now >= this.span.until ? this.span.from : this.now;
-    const timer = window.setInterval(() => this.tick(), TICK_MS);
-    this.playing = { timer, at, since: performance.now() };
+    const isAtEnd = this.now >= this.span.until;
+    this.isPlaying = true;
     this.showPlaying();
+    const now = this.at.startsWith("record:") ? this.at : formatTime(this.now);
+    this.player.play(isAtEnd ? formatTime(this.span.from) : now, Number(this.speed.value));
   }
 
-  /** Go on from where it is, at another speed. */
-  restart() {
-    this.pause();
-    this.play();
-  }
-
+  /** It stands still: a person goes elsewhere, or the player has stopped. */
   pause() {
-    if (this.playing) window.clearInterval(this.playing.timer);
-    this.playing = null;
+    if (this.isPlaying) this.player.stop();
+    this.isPlaying = false;
     this.showPlaying();
-  }
-
-  tick() {
-    if (!this.playing || !this.span) return;
-    const { at, since } = this.playing;
-    const passed_ns = (performance.now() - since) * Number(this.speed.value) * 1e6;
-    const now = at + BigInt(Math.round(passed_ns));
-    if (now < this.span.until) this.go(formatTime(now));
-    else this.goToEnd();
   }
 
   showPlaying() {
-    const isPlaying = this.playing !== null;
-    this.button.textContent = isPlaying ? "⏸" : "▶";
-    this.button.setAttribute("aria-pressed", String(isPlaying));
-    this.button.setAttribute("aria-label", isPlaying ? "Pause (Space)" : "Play (Space)");
+    this.button.textContent = this.isPlaying ? "⏸" : "▶";
+    this.button.setAttribute("aria-pressed", String(this.isPlaying));
+    this.button.setAttribute("aria-label", this.isPlaying ? "Pause (Space)" : "Play (Space)");
   }
 }

@@ -32,6 +32,11 @@
  *   bid_size: number[][], ask_size: number[][], buy_volume: number[][], sell_volume: number[][],
  *   other_volume: number[][]}} Heatmap
  *   A grid has a list for each column of time, of its rows, the lowest price first.
+ * @typedef {{order_id: string, size: number, added: string | null, placed: string | null,
+ *   first_size: number | null, filled: number, is_refilled: boolean,
+ *   is_from_snapshot: boolean}} AgedOrder
+ * @typedef {{side: string, price: string | null, orders: AgedOrder[],
+ *   searched_from: string | null}} QueueDocument
  * @typedef {{title: string, status: number, detail: string}} Problem
  * @typedef {{name: string, type: string, default: string | null,
  *   description: string}} QueryParameter

@@ -6,16 +6,17 @@
 /**
  * @typedef {{symbol: string, publisher: string, at: string, side: string, price: string,
  *   order: string, from: string, to: string, panel: string, query: string, sql: string,
- *   parameters: string}} ViewState
+ *   parameters: string, beside: string}} ViewState
  *   `at` is a time or `record:NUMBER`; empty: the end of the data. `side` and `price` are the level
  *   whose queue is shown; `from` and `to` the span of the heatmap. `panel` is `sql` while the SQL
- *   box is open; `query`, `sql` and `parameters` are what stands in it. Empty: none.
+ *   box is open; `query`, `sql` and `parameters` are what stands in it. `beside` are the symbols of
+ *   other books, parted by commas. Empty: none.
  */
 
 /** @type {ViewState} */
 const EMPTY = {
   symbol: "", publisher: "", at: "", side: "", price: "", order: "", from: "", to: "",
-  panel: "", query: "", sql: "", parameters: "",
+  panel: "", query: "", sql: "", parameters: "", beside: "",
 };
 
 /** The state of the page; listeners hear of each change. */

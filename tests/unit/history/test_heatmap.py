@@ -16,8 +16,18 @@ from batonics.history.book_history import FileHistory, Moment
 from batonics.history.book_segments import NO_BOOK
 from batonics.history.heatmap import Bands, Columns, Heatmap, make_heatmap
 from batonics.history.segment_cache import SegmentCache
-from batonics.model.mbo import ACTION_TRADE, SIDE_ASK, SIDE_BID, UNDEF_PRICE, due_times, record_keys
+from batonics.model.mbo import (
+    ACTION_TRADE,
+    SIDE_ASK,
+    SIDE_BID,
+    UNDEF_PRICE,
+    Action,
+    Side,
+    due_times,
+    record_keys,
+)
 from batonics.sources.stream import MboStream
+from tests.support.dbn_files import DAY_NS, encode, metadata, record
 from tests.support.histories import build_history
 from tests.support.paths import ROOT
 
@@ -180,3 +190,34 @@ def test_segments_that_were_dropped_are_built_again(
             again = make_heatmap(small.span(key, columns.from_ns, columns.to_ns), columns, 40, None)
             assert all(np.array_equal(*pair) for pair in zip(grid[3:], again[3:], strict=True))
     assert small.missing(spans[0].numbers, keys[0]) > 0
+
+
+def test_books_and_heatmaps_among_5_000_books(tmp_path: Path) -> None:
+    """A book of many is what its own records make, wherever its place among the books is."""
+    instruments, rounds = 5_000, 4
+    rows = [
+        record(
+            Action.ADD,
+            instrument_id=instrument,
+            side=(Side.BID, Side.ASK)[turn % 2],
+            price=100 + instrument % 7 + turn % 2,
+            size=turn + 1,
+            order_id=turn + 1,
+            ts_recv=DAY_NS + turn * instruments + instrument,
+        )
+        for turn in range(rounds)
+        for instrument in range(1, instruments + 1)
+    ]
+    path = tmp_path / "many.dbn"
+    path.write_bytes(metadata() + encode(rows))
+    history = build_history([path], tmp_path / "history")
+    assert history.at().engine.book_count == instruments
+    span = Columns.covering(DAY_NS, DAY_NS + rounds * instruments, 16)
+    for instrument in (1, 2_499, instruments):
+        key = 1 << 32 | instrument
+        check_grid(history, key, draw(history, key, span))
+        for turn in range(rounds):
+            end_ns = DAY_NS + turn * instruments + instrument
+            engine = history.at(Moment(end_ns), key).engine
+            orders = engine.orders(engine.keys().index((1, instrument)))
+            assert sorted(orders.size.tolist()) == list(range(1, turn + 2))

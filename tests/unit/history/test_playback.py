@@ -64,7 +64,7 @@ def test_the_books_are_those_of_the_history(
     playback.seek(Moment(record=30_000), 0.0)
     playback.follow(keys)
     check_books(playback, history, keys)
-    playback.cursor(keys[0]).set_events(has_events=True)
+    playback.cursor(keys[0]).has_events = True
     playback.clock.play(0.0, 1000.0)
     records, now_s = [], 0.0
     for _ in range(50):
@@ -92,7 +92,7 @@ def test_a_day_starts_cold(
     key = publisher_id << 32 | instrument_id
     playback = Playback(history)
     playback.follow([key])
-    playback.cursor(key).set_events(has_events=True)
+    playback.cursor(key).has_events = True
     statuses = []
     for _ in range(20):
         engine = playback.cursor(key).engine

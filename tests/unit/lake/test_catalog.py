@@ -20,6 +20,7 @@ from batonics.jobs.lake_compact import compact_lake
 from batonics.lake.catalog import (
     LoadedSource,
     SchemaLoad,
+    Transaction,
     find_removed_parts,
     find_source_by_digest,
     find_source_by_name,
@@ -27,7 +28,13 @@ from batonics.lake.catalog import (
     may_have_source,
 )
 from batonics.lake.catalog_tree import make_row_digest, read_schemas, update_tree
-from batonics.lake.commits import append_parts, commit_load, forget_parts, replace_parts
+from batonics.lake.commits import (
+    Replacement,
+    append_parts,
+    commit_load,
+    forget_parts,
+    replace_parts,
+)
 from batonics.lake.file_catalog import FileCatalog
 from batonics.lake.lake import Lake
 from batonics.lake.part import Part, make_part
@@ -93,6 +100,11 @@ def paths(held: FileCatalog, schema: str | None = None) -> list[str]:
 
 def put(held: FileCatalog, name: str, digest: str, *loads: SchemaLoad, again: bool = False) -> bool:
     return held.commit(commit_load(source(name, digest), loads, VERSION, again=again))
+
+
+def replaced(name: str, *olds: str) -> Transaction[list[bool]]:
+    """Put a part in the place of others."""
+    return replace_parts([Replacement([path(old) for old in olds], part(name))])
 
 
 def removed(held: FileCatalog) -> list[str]:
@@ -310,10 +322,10 @@ def test_a_feed_adds_to_what_it_has(held: FileCatalog) -> None:
 
 def test_parts_are_replaced_all_or_not_at_all(held: FileCatalog) -> None:
     put(held, "a", "1", loaded("p", "q", "r"))
-    assert not held.commit(replace_parts([path("p"), path("gone")], [part("s")]))
+    assert held.commit(replaced("s", "p", "gone")) == [False]
     assert paths(held) == ["p", "q", "r"]
-    assert held.commit(replace_parts([path("p"), path("q")], [part("s")]))
-    assert not held.commit(replace_parts([path("p"), path("q")], [part("t")]))
+    assert held.commit(replaced("s", "p", "q")) == [True]
+    assert held.commit(replaced("t", "p", "q")) == [False]
     assert sorted(paths(held)) == ["r", "s"]
     assert sorted(removed(held)) == ["p", "q"]
     # What was put together is still of its load.
@@ -324,13 +336,13 @@ def test_parts_are_replaced_all_or_not_at_all(held: FileCatalog) -> None:
 def test_what_is_put_together_stands_where_it_stood_among_loads(held: FileCatalog) -> None:
     put(held, "a", "1", loaded("p", "q"))
     put(held, "b", "2", loaded("r"))
-    held.commit(replace_parts([path("p"), path("q")], [part("s")]))
+    held.commit(replaced("s", "p", "q"))
     assert paths(held) == paths(held, "mbo") == ["s", "r"]
 
 
 def test_what_is_put_together_stands_where_it_stood_in_its_load(held: FileCatalog) -> None:
     put(held, "a", "1", loaded("p", "q", "r"))
-    held.commit(replace_parts([path("p"), path("q")], [part("s")]))
+    held.commit(replaced("s", "p", "q"))
     assert paths(held) == paths(held, "mbo") == ["s", "r"]
 
 
@@ -338,7 +350,7 @@ def test_what_a_feed_adds_meanwhile_stays_behind(held: FileCatalog) -> None:
     held.commit(append_parts(source("feed"), [loaded("p", "q")], VERSION))
     held.commit(append_parts(source("other"), [loaded("x")], VERSION))
     held.commit(append_parts(source("feed"), [loaded("r")], VERSION))
-    held.commit(replace_parts([path("p"), path("q")], [part("s")]))
+    held.commit(replaced("s", "p", "q"))
     held.commit(append_parts(source("feed"), [loaded("t")], VERSION))
     found = paths(held)
     assert [name for name in found if name != "x"] == ["s", "r", "t"]
@@ -356,7 +368,7 @@ def test_only_what_was_taken_out_is_forgotten(held: FileCatalog) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "remedy"), [(9, "read it with a newer one"), (1, "load its files anew")]
+    ("version", "remedy"), [(10, "read it with a newer one"), (1, "load its files anew")]
 )
 def test_another_format_is_refused(
     version: int, remedy: str, held: FileCatalog, tmp_path: Path
@@ -364,7 +376,7 @@ def test_another_format_is_refused(
     held.commit(
         lambda connection: connection.execute(f"PRAGMA user_version = {version}").fetchall()
     )
-    said = f"catalog of format {version}, this batonics knows 8: {remedy}"
+    said = f"catalog of format {version}, this batonics knows 9: {remedy}"
     with pytest.raises(LakeError, match=said):
         FileCatalog(tmp_path / "catalog.sqlite")
 

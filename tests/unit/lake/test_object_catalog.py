@@ -231,8 +231,8 @@ def test_what_is_no_catalog_is_refused(objects: Witness, data: bytes, words: str
 
 def test_another_format_is_refused(objects: Witness) -> None:
     catalog = ObjectCatalog(objects)
-    catalog.commit(lambda connection: connection.execute("PRAGMA user_version = 9"))
-    with pytest.raises(LakeError, match="catalog of format 9, this batonics knows 8"):
+    catalog.commit(lambda connection: connection.execute("PRAGMA user_version = 10"))
+    with pytest.raises(LakeError, match="catalog of format 10, this batonics knows 9"):
         ObjectCatalog(objects)
 
 
