@@ -25,6 +25,7 @@ from batonics.cli import (  # noqa: E402
     fill,
     inspect,
     lake,
+    plot,
     query,
     reconstruct,
     recording,
@@ -62,6 +63,7 @@ app.command("recording")(recording.command)
 app.command("simulate")(simulate.command)
 app.add_typer(lake.app, name="lake")
 app.command("query")(query.command)
+app.command("plot")(plot.command)
 app.add_typer(config.app, name="config")
 
 

@@ -108,8 +108,8 @@ def command(
 
     Each schema is a view, mbp-10 as mbp_10, with the columns date and symbol.
     """
-    from batonics.cli.plot import print_plot
     from batonics.cli.progress import read_progress
+    from batonics.cli.terminal_plot import print_plot
     from batonics.jobs.query import QueryRequest, open_database, query_frame, write_query
     from batonics.model.errors import UsageError
     from batonics.settings.loader import current

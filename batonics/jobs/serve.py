@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from batonics.frames.scan.trading_statuses import TradingStatuses
-from batonics.history.book_history import FileHistory, HistoryFacts
+from batonics.jobs.file_history import HistoryInput, open_history
 from batonics.jobs.progress import ReadProgress
-from batonics.jobs.symbol_selection import SymbolSelection
 from batonics.lake.catalog import CATALOG_FILE
 from batonics.lake.lake import Lake
 from batonics.model.errors import UsageError
-from batonics.model.mbo import MboBatch
 from batonics.server.config import ServerConfig
 from batonics.server.history_server import Served, open_history_listener, serve_history
-from batonics.settings.loader import current
-from batonics.sinks.temporary import temporary_directory
 from batonics.sources.input_options import DEFAULT_OPTIONS, InputOptions
-from batonics.sources.statuses import read_statuses
-from batonics.sources.stream import MboStream
 
 if TYPE_CHECKING:
     from batonics.frames.scan.sessions import SessionCalendar
@@ -73,21 +66,11 @@ class Serving:
         with ExitStack() as stack:
             self._config, listener = open_history_listener(request.config)
             self._listener = stack.enter_context(listener)
-            self.stream = MboStream(request.paths, request.options)
-            stack.callback(self.stream.close)
-            directory = stack.enter_context(temporary_directory("batonics-serve-"))
-            self._selection = SymbolSelection(self.stream, request.symbols)
-            given = read_statuses(request.statuses) if request.statuses else None
-            statuses = self.stream.statuses if given is None else given
-            facts = HistoryFacts(
-                lambda: self._selection.symbols,
-                TradingStatuses(statuses, request.sessions),
-                current().input.ts_recv_backwards_ns,
-                lambda: self.stream.doubtful_days,
-                lambda: self.stream.losses,
-                self.stream.coverage.holes,
+            source = HistoryInput(
+                request.paths, request.symbols, request.options, request.statuses, request.sessions
             )
-            self._history = FileHistory(Path(directory), facts)
+            self._reading = stack.enter_context(open_history(source))
+            self.stream = self._reading.stream
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -103,21 +86,14 @@ class Serving:
             UsageError: no file has a symbol. InputError: a file is damaged.
             OutputError: the temporary directory is full.
         """
-        self._history.build(self._batches())
+        self._reading.progress = self.progress
+        self._reading.read()
 
     def serve(self) -> None:
         """Serve until a signal."""
         opens_browser = self._request.opens_browser
-        served = Served(self._history, self._lake)
+        served = Served(self._reading.history, self._lake)
         serve_history(self._config, self._listener, served, opens_browser=opens_browser)
-
-    def _batches(self) -> Iterator[MboBatch]:
-        for batch in self.stream.batches():
-            self._selection.check()
-            yield from self._selection.pieces(batch)
-            if self.progress is not None:
-                self.progress(self.stream)
-        self._selection.check(ended=True)
 
 
 def serve_lake(request: ServeRequest) -> None:

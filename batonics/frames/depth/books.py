@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -235,6 +236,22 @@ class Books:
             if symbol not in known:
                 raise UsageError(f"no book of symbol {symbol!r}; {suggest_symbols(symbol, known)}")
         return _in_unit(levels, prices)
+
+    def plot(self, symbol: str | None = None) -> Any:
+        """A chart of the size at each price or a better one; it needs the extra `plot`.
+
+        Args:
+            symbol: the symbol; None: there is only one.
+
+        Returns:
+            An `altair` chart, as of `batonics.plot.depth_chart`.
+
+        Raises:
+            UsageError: no book has the symbol, or altair is not installed.
+        """
+        from batonics.frames.depth.book_charts import depth_chart
+
+        return depth_chart(self, symbol)
 
     def _warnings(self) -> list[list[AnswerWarning]]:
         """The warnings of each book, by its own state and its trading status."""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batonics.cli.plot import LABEL_WIDTH, PLOT_HEIGHT, print_plot
+from batonics.cli.terminal_plot import LABEL_WIDTH, PLOT_HEIGHT, print_plot
 from batonics.model.errors import UsageError
 
 WIDTH = 80
