@@ -26,7 +26,7 @@ from batonics.model.mbo import F_LAST, DayStart, MboBatch, due_times, record_key
 
 CHUNK_RECORDS = 1 << 12
 """Records that are read at once."""
-LAG_MAX_S = 0.1
+LAG_MAX_S = 1.0
 """How far the records may be behind the clock before it waits for them, in seconds."""
 _NO_NUMBERS = np.empty(0, np.int64)
 

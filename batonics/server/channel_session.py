@@ -45,9 +45,9 @@ from batonics.server.query_params import DEPTH_DEFAULT, ProblemError
 from batonics.server.view_messages import SentState
 from batonics.settings.table import ServerLimits
 
-EVENT_ROWS_MAX, STATE_ROWS_MAX = 1 << 6, 1 << 16
+EVENT_ROWS_MAX, STATE_ROWS_MAX = 1 << 7, 1 << 16
 """The most records of a turn: where each event is a message, and where states are."""
-TURN_BYTES_MAX = 1 << 18
+TURN_BYTES_MAX = 1 << 16
 """Bytes of messages from which on a turn makes no further ones."""
 SNAPSHOT_BYTES_MAX = 1 << 20
 """The largest snapshot of l3."""
