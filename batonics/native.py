@@ -313,6 +313,21 @@ prefetch: Any = _prefetch
 """`prefetch(array, index)`: load the cache line of an element ahead of its use."""
 
 
+@intrinsic
+def _memory_fence(typingctx):  # type: ignore[no-untyped-def]
+    """Keep loads and stores before it from moving behind it, and the other way round."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+memory_fence: Any = _memory_fence
+"""`memory_fence()`: what is before it happens before what is after it, for other processes too."""
+
+
 def _loader(numba_type: Any, bits: int, *, is_big_endian: bool = False) -> Any:
     @intrinsic
     def load(typingctx, buffer, offset):  # type: ignore[no-untyped-def]

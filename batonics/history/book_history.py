@@ -24,7 +24,7 @@ from batonics.book import checkpoint
 from batonics.book.doubtful_books import find_renamed
 from batonics.book.engine import BookEngine
 from batonics.book.event_cutoff import CutoffState, EventCutoff, complete_rows
-from batonics.book.state import Anomaly
+from batonics.book.state import Anomaly, Status
 from batonics.book.time_order import find_late_rows
 from batonics.frames.scan.trading_statuses import TradingStatuses
 from batonics.history.record_file import RecordFile
@@ -103,6 +103,28 @@ class HistoricBooks(NamedTuple):
     records: int
 
 
+class BookTable(NamedTuple):
+    """All books at a moment, in the order of their first events.
+
+    Attributes:
+        keys: publisher_id and instrument_id of each.
+        statuses: the status of each.
+        events: how many events of each have ended.
+        ts_recv: that of the last record of each.
+    """
+
+    keys: list[tuple[int, int]]
+    statuses: list[Status]
+    events: list[int]
+    ts_recv: list[int]
+
+    @classmethod
+    def of_engine(cls, engine: BookEngine) -> BookTable:
+        """The table of an engine's books."""
+        seen = engine.last_seen()[:, 1].tolist()
+        return cls(engine.keys(), engine.statuses(), engine.events().tolist(), seen)
+
+
 class _Checkpoint(NamedTuple):
     """A checkpoint: its file, the number of records before it, and the state of the cutoff."""
 
@@ -117,6 +139,7 @@ class FileHistory:
     Args:
         directory: an empty directory for files, of 64 to 100 bytes for each record.
         facts: what is known of the instruments. They may grow until `build` has ended.
+        records: the records; None: a new `RecordFile`.
 
     Attributes:
         directory: the directory.
@@ -124,13 +147,21 @@ class FileHistory:
         records: the records.
     """
 
-    def __init__(self, directory: Path, facts: HistoryFacts) -> None:
-        self.facts, self.records = facts, RecordFile(directory)
-        self.directory = directory
+    def __init__(
+        self, directory: Path, facts: HistoryFacts, records: RecordFile | None = None
+    ) -> None:
+        self.facts, self.directory = facts, directory
+        self.records = RecordFile(directory) if records is None else records
         self._checkpoints: list[_Checkpoint] = []
         self._late_numbers: list[int] = []
         self._late_keys: list[int] = []
         self._lock = Lock()
+        self._end: HistoricBooks | None = None
+
+    @property
+    def feed(self) -> str | None:
+        """The state of the live feed that the records are of, in lower case; None: of files."""
+        return None
 
     @property
     def symbols(self) -> SymbolMap:
@@ -172,15 +203,27 @@ class FileHistory:
         """
         return self.at_place(self.place(moment), key)
 
+    def end_books(self, key: int | None = None) -> HistoricBooks:  # noqa: ARG002 - of all books
+        """The books at the end of the data, which do not change; `key` as for `at`."""
+        if self._end is None:
+            self._end = self.at()
+        return self._end
+
+    def book_table(self) -> BookTable:
+        """What is known of all books at the end of the data, apart from their orders."""
+        return BookTable.of_engine(self.end_books().engine)
+
+    def book_keys(self, first: int = 0) -> list[tuple[int, int]]:
+        """The keys of the books in the order of their first events, from the number `first` on."""
+        return self.end_books().engine.keys(first)
+
     def at_place(self, place: Place, key: int | None = None) -> HistoricBooks:
         """The books at a place that `place` has found; `key` as for `at`."""
         moment, count, as_of = place
         engine, cutoff = self._fold(count, None if key is None else (key,))
         # At the end of the data, as in `reconstruct`, the events that are open are shown too.
         engine.fold(cutoff.state.held if moment == END else cutoff.finish())
-        is_late = np.array(self._late_numbers, np.int64) < count
-        late_keys = np.array(self._late_keys, np.int64)[is_late]
-        engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, late_keys)
+        engine.count_anomalies(Anomaly.TS_RECV_BACKWARDS, self._late_keys_until(count))
         return HistoricBooks(engine, self._describe(engine, as_of), count)
 
     def fold_until(self, count: int, keys: Collection[int]) -> tuple[BookEngine, MboBatch]:
@@ -241,6 +284,8 @@ class FileHistory:
             due_ns = self.records.due_ns(moment.record)
             at_ns = None if due_ns < 0 else due_ns
         data = self._span(count)
+        if count < self.records.first:
+            raise UsageError(f"{self._describe_kept()}: the moment is before them")
         if at_ns is not None:
             data.check_not_before(at_ns)
         facts = self.facts
@@ -279,6 +324,9 @@ class FileHistory:
         engine.fold(take_batch(held, is_complete))
         return take_batch(held, ~is_complete)
 
+    def _describe_kept(self) -> str:
+        return f"the records from number {self.records.first} on are kept"
+
     def _note_late(self, batch: MboBatch, latest_ns: int) -> int:
         """Note the records whose `ts_recv` falls back too far; the greatest time after the batch.
 
@@ -292,6 +340,13 @@ class FileHistory:
             self._late_keys += record_keys(batch)[late].tolist()
         return latest_ns
 
+    def _late_keys_until(self, count: int, first: int = 0) -> NDArray[np.int64]:
+        """The keys of late records among those from the number `first` to before `count`."""
+        numbers = np.array(self._late_numbers, np.int64)
+        keys = np.array(self._late_keys, np.int64)
+        late: NDArray[np.int64] = keys[(numbers >= first) & (numbers < count)]
+        return late
+
     def _span(self, count: int) -> DataSpan:
         """The times of all records, up to the one after `count` of them."""
         first_ns, last_ns = self.records.first_ns, self.records.last_ns
@@ -303,7 +358,7 @@ class FileHistory:
 
     def _save(self, engine: BookEngine, cutoff: CutoffState) -> int:
         """Write a checkpoint; the number of its bytes."""
-        path = self.directory / f"checkpoint-{len(self._checkpoints):06}.bin"
+        path = self.directory / f"checkpoint-{self.records.count:012}.bin"
         data = checkpoint.save(engine, {})
         try:
             path.write_bytes(data)
@@ -314,10 +369,15 @@ class FileHistory:
 
     def _load(self, count: int) -> tuple[int, BookEngine, CutoffState]:
         """The last checkpoint within the first `count` records: its place, books and cutoff."""
-        numbers = np.array([each.records for each in self._checkpoints], np.int64)
-        at = int(np.searchsorted(numbers, count, side="right")) - 1
-        if at < 0:
+        found = self._checkpoint_before(count)
+        if found is None:
             return 0, BookEngine(), CutoffState()
-        found = self._checkpoints[at]
         engine, _ = checkpoint.load(found.path.read_bytes(), is_own=True)
         return found.records, engine, found.cutoff
+
+    def _checkpoint_before(self, count: int) -> _Checkpoint | None:
+        """The last checkpoint within the first `count` records; None: there is none."""
+        checkpoints = self._checkpoints
+        numbers = np.array([each.records for each in checkpoints], np.int64)
+        at = int(np.searchsorted(numbers, count, side="right")) - 1
+        return None if at < 0 else checkpoints[at]

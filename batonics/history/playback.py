@@ -26,7 +26,7 @@ from batonics.model.mbo import F_LAST, DayStart, MboBatch, due_times, record_key
 
 CHUNK_RECORDS = 1 << 12
 """Records that are read at once."""
-LAG_MAX_S = 0.1
+LAG_MAX_S = 1.0
 """How far the records may be behind the clock before it waits for them, in seconds."""
 _NO_NUMBERS = np.empty(0, np.int64)
 
@@ -59,15 +59,16 @@ class Playback:
 
     Args:
         history: the records and their checkpoints.
+        place: the number of records that have passed at first.
 
     Attributes:
         clock: where the reader is in time. It stands at the first record at first.
         place: the number of records that have passed.
     """
 
-    def __init__(self, history: FileHistory) -> None:
+    def __init__(self, history: FileHistory, place: int = 0) -> None:
         self._history, self._records = history, history.records
-        self.clock, self.place = PlaybackClock(self._records.first_ns or 0), 0
+        self.clock, self.place = PlaybackClock(self._records.first_ns or 0), place
         self._cursors: dict[int, BookCursor] = {}
         self._chunk: _Chunk | None = None
         self._behind_ns: int | None = None  # where it is, if that is not where the clock is
@@ -184,6 +185,24 @@ class Playback:
                 return
             left -= len(ends)
         raise UsageError(f"there are fewer than {events} events of these books before")
+
+    def pass_all(self, rows_max: int) -> Iterator[BookEvent]:
+        """The events of the records that there are, whatever the clock shows.
+
+        Args:
+            rows_max: the most records of books, about; the next call goes on behind them.
+        """
+        while not self.has_ended and rows_max > 0:
+            chunk = self._read()
+            rows = chunk.numbers
+            begin = int(rows.searchsorted(self.place))
+            stop = chunk.end if begin + rows_max >= len(rows) else int(rows[begin + rows_max])
+            rows_max -= int(rows.searchsorted(stop)) - begin
+            yield from self._pass(chunk, stop)
+
+    def go(self, place: int) -> None:
+        """Go to a place: the books are as they were there; no events come of it."""
+        self._go(place)
 
     # ------------------------------------------------------------------ reading
 

@@ -61,16 +61,19 @@ class RecordFile:
         directory: an empty directory for the files.
 
     Attributes:
-        count: the number of records.
+        first: the number of the first record.
+        count: the number behind the last record.
         first_ns: the time of the first record that has one; None: none has.
         last_ns: the greatest time of a record; None: none has one.
     """
 
     def __init__(self, directory: Path) -> None:
-        self.count = 0
+        self.first = self.count = 0
         self._path, self._ids_path = directory / "records.bin", directory / "order_ids.bin"
         self._day_starts: list[int] = []
         self._due_ns = -1  # when the last record is due
+        self._due_before_first = -1  # when the record before the first one is due
+        self._first_block = 0  # the number of the first block of `_block_ends`
         self._block_due: list[int] = []
         self._first_ns = -1
         try:
@@ -149,17 +152,18 @@ class RecordFile:
             keys: only the records of the books with these keys (`record_keys`); None: all.
         """
         for at, stop in self._pieces(first, self.count if last is None else last):
-            records = self._records[at:stop]
+            records = self._view(at, stop)
             if keys is not None:
                 records = records[_is_of_books(records, keys)]
             batch = batch_from_records(records)
+            self._check_kept(at)
             yield DayStart._make(batch) if at in self._starts else batch
 
     def read_due(self, first: int, last: int, key: int) -> Iterator[DueRows]:
         """The rows of the book with a key (`record_keys`) among records `[first, last)`."""
         due_ns = self.due_ns(first - 1) if first else -1
         for at, stop in self._pieces(first, last):
-            records = self._records[at:stop]
+            records = self._view(at, stop)
             times = trusted_times(records["ts_recv"].copy(), records["flags"])
             times[0] = max(int(times[0]), due_ns)
             times = np.maximum.accumulate(times)
@@ -168,7 +172,9 @@ class RecordFile:
             if len(numbers) < len(records):
                 records, times = records[numbers], times[numbers]
             kind = DayStart if at in self._starts else MboBatch
-            yield DueRows(kind._make(_book_columns(records)), times, at + numbers, start_ns)
+            batch = kind._make(_book_columns(records))
+            self._check_kept(at)
+            yield DueRows(batch, times, at + numbers, start_ns)
 
     def _pieces(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Spans of records `[first, last)` of at most READ_RECORDS; a day begins a span."""
@@ -185,17 +191,21 @@ class RecordFile:
         self, last: int, keys: Collection[int]
     ) -> Iterator[tuple[MboBatch, NDArray[np.int64]]]:
         """The records of books before a number, later batches first, with their numbers."""
-        for first in range(last - READ_RECORDS, -READ_RECORDS, -READ_RECORDS):
-            start = max(0, first)
-            records = self._records[start : first + READ_RECORDS]
+        kept = self.first
+        for first in range(last - READ_RECORDS, kept - READ_RECORDS, -READ_RECORDS):
+            start = max(kept, first)
+            records = self._view(start, first + READ_RECORDS)
             rows = np.flatnonzero(_is_of_books(records, keys))
-            yield batch_from_records(records[rows]), start + rows
+            batch = batch_from_records(records[rows])
+            self._check_kept(start)
+            yield batch, start + rows
 
     def count_until(self, at_ns: int) -> int:
         """The number of records that are due at or before a time."""
-        first = int(np.searchsorted(self._block_ends, at_ns, side="right")) * BLOCK_RECORDS
-        before = int(self._block_ends[first // BLOCK_RECORDS - 1]) if first else -1
-        for batch in self.read(first, first + BLOCK_RECORDS):
+        block = self._first_block + int(np.searchsorted(self._block_ends, at_ns, side="right"))
+        first, before = self._block_start(block * BLOCK_RECORDS)
+        stop = (block + 1) * BLOCK_RECORDS
+        for batch in self.read(first, stop):
             due_ns = due_times(batch, before)
             first += int(np.searchsorted(due_ns, at_ns, side="right"))
             if len(due_ns) and due_ns[-1] > at_ns:
@@ -205,8 +215,7 @@ class RecordFile:
 
     def due_ns(self, number: int) -> int:
         """When a record is due: the greatest trusted time up to it; -1: none has come."""
-        first = number // BLOCK_RECORDS * BLOCK_RECORDS
-        before = int(self._block_ends[first // BLOCK_RECORDS - 1]) if first else -1
+        first, before = self._block_start(number)
         for batch in self.read(first, number + 1):
             before = int(due_times(batch, before)[-1])
         return before
@@ -215,6 +224,20 @@ class RecordFile:
         """The records with an order id among the first `last`: their numbers, and themselves."""
         numbers = np.flatnonzero(self._order_ids[:last] == np.uint64(order_id))
         return numbers, batch_from_records(self._records[numbers])
+
+    def _block_start(self, number: int) -> tuple[int, int]:
+        """The first kept record of the block of a number, and when the one before it is due."""
+        start, kept = number // BLOCK_RECORDS * BLOCK_RECORDS, self.first
+        if start <= kept:
+            return kept, self._due_before_first
+        return start, int(self._block_ends[start // BLOCK_RECORDS - 1 - self._first_block])
+
+    def _view(self, first: int, stop: int) -> NDArray[np.void]:
+        """Records `[first, stop)`, of MBO_DTYPE."""
+        return self._records[first:stop]
+
+    def _check_kept(self, first: int) -> None:
+        """Refuse what was read from a record on if it may have been overwritten meanwhile."""
 
 
 def _is_of_books(records: NDArray[np.void], keys: Collection[int]) -> NDArray[np.bool_]:

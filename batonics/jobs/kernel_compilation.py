@@ -21,6 +21,8 @@ from batonics.gateway.dbn_feed import DbnFeed, LengthPrefixedFeed
 from batonics.gateway.merge import interleave
 from batonics.jobs.verify_kernels import COMPARED_WORDS, compare_changes, forget_compared
 from batonics.live.ingest import warm_up
+from batonics.live.log_checkpoint import LogOutput
+from batonics.live.record_log import LOG_BYTES_MIN, LogReader
 from batonics.model.mbo import DayStart, MboBatch, concat_batches, copy_batch
 from batonics.reference.books import DerivedBooks
 from batonics.sim.market import Market
@@ -43,6 +45,7 @@ def compile_kernels() -> None:
     _compile_tables()
     _compile_frames(batch)
     warm_up()
+    _compile_log()
     _compile_replay(batch)
     _compile_verify(batch)
 
@@ -83,6 +86,13 @@ def _compile_replay(batch: MboBatch) -> None:
         for feed in (DbnFeed([str(path)]), LengthPrefixedFeed([str(path)])):
             pieces = list(feed.pieces(int(batch.ts_recv[-1]) // 2, indexed=True))
             interleave([*pieces, *pieces])
+
+
+def _compile_log() -> None:
+    log = LogOutput(LOG_BYTES_MIN, 0)
+    for _ in LogReader(log.writer.descriptor).read():
+        pass
+    log.close()
 
 
 def _compile_frames(batch: MboBatch) -> None:

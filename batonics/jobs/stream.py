@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from batonics.book.snapshot import snapshot_records
@@ -25,6 +25,7 @@ from batonics.live.feed_handler import FeedHandler
 from batonics.live.feeds import FeedSource, GatewayFeed, GatewaySubscription, PlainFeed
 from batonics.live.ingest import IngestLoop
 from batonics.live.lake_output import LakeOutput
+from batonics.live.log_checkpoint import LogOutput
 from batonics.live.protocol import MessageKind
 from batonics.live.recorder import FeedRecorder
 from batonics.live.recording import recover
@@ -149,7 +150,8 @@ class Stream:
             if request.lake is not None:
                 output = self._open_lake(request.lake)
                 stack.callback(self._close_lake, output)
-            server = ServerRunner(self._server_config(), live.depth, str(self._source))
+            log = self._open_log(stack)
+            server = ServerRunner(self._server_config(), live.depth, str(self._source), log)
             stack.callback(server.close)
             ingest = IngestLoop(
                 self.handler,
@@ -167,6 +169,16 @@ class Stream:
         writers = [writer for writer in (recorder, files) if writer is not None]
         failures = [writer.failure for writer in writers if writer.failure]
         self.failure = next(iter(failures), self.failure)
+
+    def _open_log(self, stack: ExitStack) -> LogOutput | None:
+        """The log that the serving process reads; None: it answers no requests."""
+        settings, handler = self._request.settings, self.handler
+        if settings.server.http is None:
+            return None
+        log = LogOutput(settings.live.log_bytes, handler.stats.records)
+        stack.callback(log.close)
+        handler.outputs.append(log.writer)
+        return log
 
     def _server_config(self) -> ServerConfig:
         settings = self._request.settings
@@ -195,7 +207,7 @@ class Stream:
         output.write_symbols(handler.symbols.intervals())
         output.write_statuses(handler.status_records.values())
         output.write(snapshot_records(handler.engine, max(handler.position.ts_recv, 0)))
-        handler.output = output
+        handler.outputs.append(output)
         return output
 
     def _close_lake(self, output: LakeOutput) -> None:
@@ -223,14 +235,17 @@ class ServerRunner:
         config: what is served.
         depth: levels of each side that are published.
         source: the feed's name for people.
+        log: the log that servers read; None: there is none.
 
     Attributes:
         is_needed: there is something to serve: HTTP or the terminal.
     """
 
-    def __init__(self, config: ServerConfig, depth: int, source: str) -> None:
+    def __init__(
+        self, config: ServerConfig, depth: int, source: str, log: LogOutput | None = None
+    ) -> None:
         self.is_needed = config.settings.http is not None or config.view
-        self._config = config
+        self._config, self._log = config, log
         self._hello = {"depth": depth, "source": source, "version": 1}
         self._server: ServerProcess | None = None
 
@@ -242,8 +257,15 @@ class ServerRunner:
             OutputError: the server cannot listen, or does not start.
         """
         self.close()
-        self._server = start_server(self._config)
-        link = ServerLink(self._server.socket)
+        config = self._config
+        if self._log is not None:
+            config = replace(
+                config,
+                log_fd=self._log.writer.descriptor,
+                checkpoint_fd=self._log.checkpoint_descriptor,
+            )
+        self._server = start_server(config)
+        link = ServerLink(self._server.socket, self._log)
         link.queue(MessageKind.HELLO, self._hello)
         return link
 

@@ -96,7 +96,7 @@ class FeedHandler:
         has_snapshot: whether the connection begins with a snapshot of each book, which makes up for
             missing records; set it before `begin_connection`.
         framing: the form of the connection's bytes; None until it is detected.
-        output: receives the records that are folded; None: nothing does.
+        outputs: receive the records that are folded.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class FeedHandler:
         self.has_snapshot = False
         self.framing: Framing | None = None
         self.status_records: dict[tuple[int, int], bytes] = {}
-        self.output: FeedOutput | None = None
+        self.outputs: list[FeedOutput] = []
         self._source = source
         self._other_records: Counter[int] = Counter()  # by rtype
         self._decoders = DecoderFactory(
@@ -307,8 +307,9 @@ class FeedHandler:
         intervals = self._decoders.new_mappings(decoder)
         for interval in intervals:
             self.names.add(interval)
-        if intervals and self.output is not None:
-            self.output.write_symbols(intervals)
+        if intervals:
+            for output in self.outputs:
+                output.write_symbols(intervals)
         for record in decoder.other_records:
             self._other_records[record.rtype] += 1
             if isinstance(record.content, BookChange):
@@ -332,8 +333,8 @@ class FeedHandler:
         """Keep the trading status of a book, and hand it on."""
         plain = plain_status(record)
         self.status_records[status.publisher_id, status.instrument_id] = plain
-        if self.output is not None:
-            self.output.write_statuses([plain])
+        for output in self.outputs:
+            output.write_statuses([plain])
 
     # ------------------------------------------------------------------ books
 
@@ -369,8 +370,8 @@ class FeedHandler:
         return new
 
     def _fold(self, batch: MboBatch) -> None:
-        if self.output is not None:
-            self.output.write(batch)
+        for output in self.outputs:
+            output.write(batch)
         self.engine.apply(batch)
         self.data = self.data.extend(batch)
         changed, ended = self.published_books.update(batch, self.engine)
@@ -417,8 +418,8 @@ class FeedHandler:
         self.stats.gaps += 1
         self.stats.feed = FeedState.LIVE
         self._snapshot_marker = TruncatedSnapshotMarker()
-        if self.output is not None:
-            self.output.mark_gap(self.engine)
+        for output in self.outputs:
+            output.mark_gap(self.engine)
         self.engine.mark_stale()
         changed, ended = self.published_books.update(empty_batch(0), self.engine)
         self.stats.events += ended

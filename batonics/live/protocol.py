@@ -18,6 +18,8 @@ behind the rows of all books that had changed by then; until then STATS says the
 | RESPONSE | ingest | JSON: {"id": of the request, ...}, a book of any depth                       |
 | BYE      | ingest | JSON: {"reason": text}; no message follows                                  |
 | REQUEST  | server | JSON: {"id": any, "book": number, "depth": levels or null, "orders": bool}  |
+|          |        | or {"id": any, "checkpoint": true}: the books for a reader of the log,      |
+|          |        | which are written when the RESPONSE {"id": ..., "bytes": number} comes      |
 
 Books are numbered in order of appearance. The `seq` of a book rises by one with each of its rows.
 Where a side has fewer levels, the price is UNDEF_PRICE, size and count are 0.

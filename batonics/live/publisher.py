@@ -18,7 +18,7 @@ from batonics.live.feed_handler import FeedHandler
 from batonics.live.protocol import MessageKind
 from batonics.live.published_books import response_document
 from batonics.live.server_link import ServerLink, ServerRestarter
-from batonics.model.errors import BatonicsError
+from batonics.model.errors import BatonicsError, OutputError
 from batonics.settings.table import LIVE_DEFAULTS, LiveSettings
 from batonics.sinks.logs import logger
 
@@ -56,6 +56,8 @@ class ServerPublisher:
     def publish(self, books: NDArray[np.int64]) -> None:
         """Send the rows of books that changed, by number."""
         link = self._link
+        if link.log is not None:
+            link.log.writer.note_feed(self._handler.stats.feed)
         if not link.is_open:
             return
         self._send_names()
@@ -71,10 +73,11 @@ class ServerPublisher:
 
     def publish_stats(self) -> None:
         """Send the stats, and look after the server: restart it, read its requests."""
-        link = self._open_link()
+        link, stats = self._open_link(), self._handler.stats
+        if self._link.log is not None:
+            self._link.log.writer.note_feed(stats.feed)
         if link is None:
             return
-        stats = self._handler.stats
         stats.deferred_messages = link.deferred_messages
         link.queue_stats(stats.as_json())
         link.flush(self._handler.published_books.rows)
@@ -145,6 +148,10 @@ class ServerPublisher:
         handler, waiting = self._handler, []
         rows = handler.published_books.rows
         for request in self._requests:
+            if request.get("checkpoint"):
+                if not self._send_checkpoint(request):
+                    waiting.append(request)
+                continue
             book = request["book"]
             if not 0 <= book < len(rows):
                 self._send_response({"id": request["id"], "error": f"there is no book {book}"})
@@ -157,6 +164,21 @@ class ServerPublisher:
                 seq = int(rows["seq"][book])
                 self._send_response({"id": request["id"], "seq": seq, **document})
         self._requests = waiting
+
+    def _send_checkpoint(self, request: dict[str, Any]) -> bool:
+        """Respond to a request for a checkpoint once it is written; whether it is."""
+        log = self._link.log
+        document: dict[str, Any] = {"id": request["id"]}
+        try:
+            written = None if log is None else log.poll_checkpoint(self._handler)
+        except OutputError as error:
+            document["error"] = str(error)
+        else:
+            if written is None:
+                return False
+            document["bytes"] = written
+        self._send_response(document)
+        return True
 
     def _send_response(self, document: dict[str, Any]) -> None:
         self._link.queue_response(document)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from batonics.live.book_names import BookNameRow
 from batonics.live.growing import with_room
+from batonics.live.log_checkpoint import LogOutput
 from batonics.live.protocol import (
     LIVE_STATES,
     FeedState,
@@ -92,13 +93,16 @@ class ServerLink:
 
     Args:
         sock: a connected, non-blocking socket.
+        log: the log that the server reads; None: it reads none.
 
     Attributes:
+        log: as given.
         deferred_messages: how often the socket did not take a whole message.
         is_open: whether the server still runs.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, log: LogOutput | None = None) -> None:
+        self.log = log
         self.deferred_messages = 0
         self.is_open = True
         self._sock = sock

@@ -45,9 +45,9 @@ from batonics.server.query_params import DEPTH_DEFAULT, ProblemError
 from batonics.server.view_messages import SentState
 from batonics.settings.table import ServerLimits
 
-EVENT_ROWS_MAX, STATE_ROWS_MAX = 1 << 6, 1 << 16
+EVENT_ROWS_MAX, STATE_ROWS_MAX = 1 << 7, 1 << 16
 """The most records of a turn: where each event is a message, and where states are."""
-TURN_BYTES_MAX = 1 << 18
+TURN_BYTES_MAX = 1 << 16
 """Bytes of messages from which on a turn makes no further ones."""
 SNAPSHOT_BYTES_MAX = 1 << 20
 """The largest snapshot of l3."""
@@ -70,7 +70,7 @@ class BookSubscription:
         seq: the `seq` sent last; None: none, so the next message is a snapshot.
         status: the status sent last.
         sent: what the client has, for bbo and l2.
-        looked_at: the `seq` of the book when it was last compared with what the client has.
+        looked_at: `BookSource.seq` of the book when it was last compared with what the client has.
         due_s: when the next message may be sent.
     """
 
@@ -299,7 +299,7 @@ class ChannelSession:
             head = documents.book_head(name, view, None)
             self._send_view(one, view, orjson.dumps(documents.trades_snapshot(head, one.start)))
         else:
-            one.looked_at = view.seq
+            one.looked_at = self._source.seq(one.book.key)
             one.sent = SentState(view.seq, view.levels(one.depth), view.condition)
             message = messages.state_snapshot(view, name, one.channel, one.depth, one.start)
             self._send_view(one, view, message)
@@ -307,7 +307,7 @@ class ChannelSession:
     def _send_change(self, one: BookSubscription) -> bool:
         """Send the change of a book on bbo or l2; whether there is one that shows."""
         view, before = self._source.view(one.book.key), one.sent
-        one.looked_at = view.seq
+        one.looked_at = self._source.seq(one.book.key)
         if before is None or before.is_shown_by(view, one.depth):
             return False
         message = messages.state_update(view, one.book.name, one.channel, one.depth, before)

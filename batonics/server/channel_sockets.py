@@ -148,8 +148,10 @@ class ChannelSockets:
                 )
             else:
                 turn, seconds = _timed_turn(client.session, requests, loop.time())
+            wait_s = turn.wait_s
             if turn.messages:
                 self._write(turn, transport)
+                del turn  # the messages wait in the transport, once
                 started = loop.time()
                 if transport.get_write_buffer_size():
                     await _drain(transport, stall_s)
@@ -161,7 +163,7 @@ class ChannelSockets:
                     client.session.cut_events(_NOT_READ)
             await self._pay(client, seconds * 1e3)
             if not client.requests:
-                timer = loop.call_later(turn.wait_s, client.wake.set)
+                timer = loop.call_later(wait_s, client.wake.set)
                 await client.wake.wait()
                 timer.cancel()
 

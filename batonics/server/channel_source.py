@@ -150,7 +150,7 @@ class BookSource(Protocol):
         """A followed book as it is now."""
 
     def seq(self, key: int) -> int:
-        """The `seq` of a followed book; it changes whenever the book may have changed."""
+        """A number that changes whenever a followed book, or how far it may be trusted, changes."""
 
     def advance(self, now_s: float, rows_max: int) -> Iterator[BookEvent]:
         """What happened up to now, as `Playback.advance` says."""

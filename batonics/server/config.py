@@ -74,6 +74,8 @@ class ServerConfig:
         fd: an inherited file descriptor: the socket to ingest. `launch` fills it in.
         ready_fd: an inherited file descriptor: a pipe for one line that says whether the start
             went well. `launch` fills it in.
+        log_fd: a file descriptor: the log of ingest (`live.record_log`); -1: there is none.
+        checkpoint_fd: a file descriptor: the checkpoints for readers of the log; -1: none.
     """
 
     settings: ServerSettings = field(default_factory=ServerSettings)
@@ -82,6 +84,8 @@ class ServerConfig:
     quiet: bool = False
     fd: int = -1
     ready_fd: int = -1
+    log_fd: int = -1
+    checkpoint_fd: int = -1
 
     def as_json(self) -> dict[str, Any]:
         """A document for `from_json`, without the token."""

@@ -1,7 +1,8 @@
 """Answers about the books, orders and records of files, as documents.
 
-The rule here: an answer depends on the history alone, which never changes. It may take long, so it
-is made in a worker thread. What cannot be answered is a `ProblemError`.
+The rule here: an answer depends on the history alone. That of files never changes; that of a live
+feed grows. An answer may take long, so it is made in a worker thread. What cannot be answered is a
+`ProblemError`.
 """
 
 from __future__ import annotations
@@ -70,14 +71,20 @@ class HistoryAnswers:
 
     def __init__(self, history: FileHistory) -> None:
         self._history = history
-        self._end = history.at()
         self._marks, self._marks_lock = RecordSearch(history), Lock()
+        self._keys_lock = Lock()
         self._keys_of: dict[int, list[int]] = {}
-        keys = self._end.engine.keys()
-        for publisher_id, instrument_id in keys:
-            key = publisher_id << 32 | instrument_id
-            self._keys_of.setdefault(instrument_id, []).append(key)
-        self.record_count, self.book_count = history.records.count, len(keys)
+        self._keys_known = 0  # books whose keys are in `_keys_of`
+
+    @property
+    def record_count(self) -> int:
+        """The number of records."""
+        return self._history.records.count
+
+    @property
+    def book_count(self) -> int:
+        """The number of books."""
+        return len(self._history.book_keys())
 
     def book(
         self,
@@ -98,7 +105,9 @@ class HistoryAnswers:
             orders=has_queues,
             as_of=books.as_of,
         )
-        head = {"schema": BOOK_JSON_SCHEMA, **books.as_of.document()}
+        head: dict[str, Any] = {"schema": BOOK_JSON_SCHEMA, **books.as_of.document()}
+        if (feed := self._history.feed) is not None:
+            head["feed"] = feed
         return {**head, "checksum": document_checksum(document, depth), **document}
 
     def find_book(self, name: str, publisher: int | None, moment: Moment) -> FoundBook:
@@ -115,11 +124,10 @@ class HistoryAnswers:
 
     def symbols(self, prefix: str, start: int, limit: int) -> SymbolsPage:
         """Rows of the books whose symbols begin with a prefix, from the place `start` on."""
-        engine = self._end.engine
-        keys, seen = engine.keys(), engine.last_seen()[:, 1]
-        statuses, events = engine.statuses(), engine.events()
+        table = self._history.book_table()
+        keys = table.keys
         page: SymbolsPage = {
-            "data": data_document(self._end.as_of.data),
+            "data": data_document(self._history.place(END).as_of.data),
             "record_count": self.record_count,
             "books": [],
             "next": None,
@@ -128,7 +136,7 @@ class HistoryAnswers:
         for place in range(start, len(order)):
             book = order[place]
             publisher_id, instrument_id = keys[book]
-            symbol = self._symbol(instrument_id, int(seen[book]))
+            symbol = self._symbol(instrument_id, table.ts_recv[book])
             if not (symbol or "").startswith(prefix):
                 continue
             if len(page["books"]) == limit:
@@ -139,9 +147,9 @@ class HistoryAnswers:
                     "symbol": symbol,
                     "publisher_id": publisher_id,
                     "instrument_id": instrument_id,
-                    "status": statuses[book].name.lower(),
-                    "events": int(events[book]),
-                    "ts_recv": format_time(int(seen[book])),
+                    "status": table.statuses[book].name.lower(),
+                    "events": table.events[book],
+                    "ts_recv": format_time(table.ts_recv[book]),
                 }
             )
         return page
@@ -150,13 +158,20 @@ class HistoryAnswers:
         """The orders of an id: one for each book that has it, for ids repeat across books."""
         place = self._place(moment)
         as_of = place.as_of
-        numbers, records = self._history.records.find_order(order_id, place.records)
+        find_order = self._history.records.find_order
+        numbers, records = find_order(order_id, place.records)
+        books = {
+            key: self._books_at(place, key) for key in np.unique(record_keys(records)).tolist()
+        }
+        last = max((found.records for found in books.values()), default=0)
+        if last > place.records:  # a live feed has gone on meanwhile
+            numbers, records = find_order(order_id, last)
         keys, lives = record_keys(records), []
-        for key in np.unique(keys).tolist():
-            mine = np.flatnonzero(keys == key)
+        for key, found in books.items():
+            mine = np.flatnonzero((keys == key) & (numbers < found.records))
             shown = mine[:ORDER_RECORDS_MAX].tolist()
             rows = [self._record(int(numbers[row]), records, row) for row in shown]
-            lives.append(_order_life(self._books_at(place, key), key, rows, len(mine)))
+            lives.append(_order_life(found, key, rows, len(mine)))
         if not lives:
             raise ProblemError(404, "No such order", "no record up to the time has this order id")
         return {
@@ -241,12 +256,14 @@ class HistoryAnswers:
 
     def next_mark(self, key: int, moment: Moment, kind: str) -> RecordRow | None:
         """As `next_record`, of the records of a kind of `MARK_KINDS`."""
+        self._check_finished(kind)
         with self._marks_lock:
             number = self._marks.find_next(key, kind, self._history.count_until(moment))
         return self._numbered(number)
 
     def previous_mark(self, key: int, moment: Moment, kind: str) -> RecordRow | None:
         """As `previous_record`, of the records of a kind of `MARK_KINDS`."""
+        self._check_finished(kind)
         with self._marks_lock:
             number = self._marks.find_previous(key, kind, self._count_before(moment))
         return self._numbered(number)
@@ -262,7 +279,7 @@ class HistoryAnswers:
         }
         if is_instrument_id(name) and not symbols.instrument_ids(name):
             ids = {int(name)}
-        keys = (key for instrument_id in ids for key in self._keys_of.get(instrument_id, ()))
+        keys = (key for instrument_id in ids for key in self._find_keys(instrument_id))
         found = sorted(key for key in keys if publisher in (None, key >> 32))
         if len(found) == 1:
             return found[0]
@@ -301,14 +318,30 @@ class HistoryAnswers:
 
     def _books_at(self, place: Place, key: int) -> HistoricBooks:
         """Books at a moment, of which the one with a key is asked for."""
-        return self._end if place.moment == END else self._history.at_place(place, key)
+        if place.moment == END:
+            return self._history.end_books(key)
+        return self._history.at_place(place, key)
+
+    def _check_finished(self, kind: str) -> None:
+        if self._history.feed is not None:
+            detail = f"of a live feed, kind is trade, event or gap; {kind} is searched for in files"
+            raise ProblemError(422, "Of files only", detail)
+
+    def _find_keys(self, instrument_id: int) -> list[int]:
+        """The keys of the books of an instrument."""
+        with self._keys_lock:
+            new = self._history.book_keys(self._keys_known)
+            self._keys_known += len(new)
+            for publisher, instrument in new:
+                self._keys_of.setdefault(instrument, []).append(publisher << 32 | instrument)
+            return list(self._keys_of.get(instrument_id, ()))
 
     def _place(self, moment: Moment) -> Place:
         """Where a moment is in the records; ProblemError if it is outside of them."""
         try:
             return self._history.place(moment)
         except UsageError as error:
-            if moment.record is not None:
+            if moment.record is not None and moment.record >= self.record_count:
                 raise ProblemError(404, "No such record", str(error)) from None
             raise ProblemError(410, "Before the data", str(error)) from None
 

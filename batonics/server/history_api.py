@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from batonics.history.book_history import Moment
 from batonics.history.record_search import MARK_KINDS
+from batonics.model.errors import UsageError
 from batonics.model.mbo import ACTION_TRADE, F_LAST, F_MAYBE_BAD_BOOK, MboBatch
 from batonics.server.api_contract import (
     CURSOR,
@@ -117,30 +118,34 @@ class HistoryApi:
 
     Args:
         service: the server.
-        answers: what is known.
+        find_answers: returns what is known; ProblemError if nothing is.
     """
 
-    def __init__(self, service: WebService, answers: HistoryAnswers) -> None:
-        self._service, self._answers = service, answers
+    def __init__(self, service: WebService, find_answers: Callable[[], HistoryAnswers]) -> None:
+        self._service, self._find_answers = service, find_answers
         self._workers = ThreadPoolExecutor(WORKERS, "batonics-history")
 
     def close(self) -> None:
         """End the workers."""
         self._workers.shutdown(cancel_futures=True)
 
+    @property
+    def _answers(self) -> HistoryAnswers:
+        return self._find_answers()
+
     def endpoints(self) -> list[Endpoint]:
         """What is answered."""
         return [
             Endpoint(
                 "/v1/symbols",
-                "The books of the files, by publisher and instrument",
+                "The books, by publisher and instrument",
                 self._symbols,
                 SymbolsPage,
                 (text_parameter("prefix", "What the symbols begin with"), *_PAGE),
             ),
             Endpoint(
                 "/v1/books/{symbol}",
-                "A book at any moment of the files: the document of `batonics reconstruct`",
+                "A book at any moment of the data: the document of `batonics reconstruct`",
                 self._book,
                 book_schema(),
                 (
@@ -259,4 +264,7 @@ class HistoryApi:
         self, request: web.Request, units: float, answer: Callable[[], TAnswer]
     ) -> TAnswer:
         charge(self._service, request, units)
-        return await asyncio.get_running_loop().run_in_executor(self._workers, answer)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._workers, answer)
+        except UsageError as error:  # a live feed has gone on meanwhile
+            raise ProblemError(410, "Before the data", str(error)) from None

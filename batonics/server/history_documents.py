@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from typing_extensions import TypedDict
 
+from batonics.live.protocol import FeedState
 from batonics.model.answers import DataSpan
 from batonics.model.book_checksum import (
     CHECKSUM_LEVELS,
@@ -182,6 +183,10 @@ def book_schema() -> dict[str, Any]:
         "type": "integer",
         "minimum": 0,
         "maximum": 2**32 - 1,
+    }
+    book["properties"]["feed"] = {
+        "description": "Of a live feed: its state; unless it is live or stalled, books are stale.",
+        "enum": [*(state.name.lower() for state in FeedState), "silent", "behind"],
     }
     head = {f"book_{name}": each for name, each in schema["properties"].items() if name != "books"}
     return {"$ref": f"{COMPONENTS}book", "$defs": {**schema["$defs"], **head}}

@@ -15,13 +15,14 @@ from aiohttp import web
 
 from batonics.history.book_history import FileHistory
 from batonics.lake.lake import Lake
-from batonics.server.answer_encoding import AnswerTags, compress_answer
+from batonics.server.answer_encoding import AnswerTags
 from batonics.server.api_contract import Endpoint, openapi_document
 from batonics.server.app import build_app
 from batonics.server.asyncapi import asyncapi_document
+from batonics.server.bound_endpoints import bind_document, endpoint_route
 from batonics.server.channel_sockets import WEBSOCKET_PATH, ChannelSockets
 from batonics.server.config import ListenAddress, ServerConfig, check_config
-from batonics.server.handlers import EncodedAnswer, Handler, json_response, metrics_text
+from batonics.server.handlers import metrics_text
 from batonics.server.heatmap_api import HeatmapApi
 from batonics.server.history_answers import HistoryAnswers
 from batonics.server.history_api import HistoryApi
@@ -31,7 +32,7 @@ from batonics.server.metrics import Metrics
 from batonics.server.one_time_code import OneTimeCode
 from batonics.server.page_files import PageFiles
 from batonics.server.query_api import QueryApi
-from batonics.server.query_params import ProblemError, parse_query
+from batonics.server.query_params import ProblemError
 from batonics.server.queue_api import QueueApi
 from batonics.server.request_rate import RequestRate
 from batonics.server.series_api import SeriesApi
@@ -57,7 +58,6 @@ FILE_PATHS = (
     WEBSOCKET_PATH,
 )
 """The paths that need records: those of a server of files."""
-_ROUTES = {"get": web.get, "post": web.post}
 
 
 @dataclass
@@ -153,7 +153,10 @@ async def _find_endpoints(
     if served.history is not None:
         history = served.history
         answers = HistoryAnswers(history)
-        books, heatmaps = HistoryApi(service, answers), HeatmapApi(service, answers, history)
+        books, heatmaps = (
+            HistoryApi(service, lambda: answers),
+            HeatmapApi(service, answers, history),
+        )
         stack.callback(books.close)
         stack.callback(heatmaps.close)
         series = SeriesApi(service, answers, history, heatmaps.segments, heatmaps.worker)
@@ -204,7 +207,7 @@ def history_routes(
         documents["/asyncapi.json"] = asyncapi_document(TITLE)
         more = [web.get(WEBSOCKET_PATH, sockets.handle, allow_head=False)]
 
-    show_list = _bind_document({"records": record_count, "endpoints": listed})
+    show_list = bind_document({"records": record_count, "endpoints": listed})
 
     async def show_root(request: web.Request) -> web.StreamResponse:
         show = page.show_index if page.is_page_request(request) else show_list
@@ -215,8 +218,8 @@ def history_routes(
 
     tags = AnswerTags()
     return [
-        *(_ROUTES[endpoint.method](endpoint.path, _bind(endpoint, tags)) for endpoint in endpoints),
-        *(web.get(path, _bind_document(document)) for path, document in documents.items()),
+        *(endpoint_route(endpoint, tags) for endpoint in endpoints),
+        *(web.get(path, bind_document(document)) for path, document in documents.items()),
         web.get("/", show_root),
         *page.routes(),
         web.get("/metrics", show_metrics),
@@ -232,37 +235,3 @@ async def _refuse_without_files(request: web.Request) -> web.StreamResponse:
         " POST /v1/query asks the lake"
     )
     raise ProblemError(409, "No files", detail)
-
-
-def _bind(endpoint: Endpoint, tags: AnswerTags) -> Handler:
-    names = endpoint.query_names
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        params = parse_query(request.query.items(), names)
-        params.update(request.match_info)
-        endpoint.check_required(params)
-        if endpoint.is_fixed and tags.is_known(request):
-            not_modified = web.Response(status=304)
-            not_modified.etag = tags.find(request)
-            return not_modified
-        answer = await endpoint.handler(request, params)
-        if isinstance(answer, EncodedAnswer):
-            response = web.Response(body=answer.body, content_type=answer.media)
-        else:
-            response = json_response(answer)
-        if endpoint.is_fixed:
-            response.etag = tags.find(request)
-        if endpoint.other_media:
-            response.headers["Vary"] = "Accept"
-        await compress_answer(request, response)
-        return response
-
-    return answer
-
-
-def _bind_document(document: object) -> Handler:
-    async def answer(request: web.Request) -> web.StreamResponse:
-        parse_query(request.query.items(), ())
-        return json_response(document)
-
-    return answer

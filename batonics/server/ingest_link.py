@@ -72,17 +72,31 @@ class IngestLink(asyncio.Protocol):
             BusyError: too many queries wait already.
             ConnectionError: ingest has gone.
         """
-        if self._transport is None or self.ended.done():
-            raise ConnectionError("ingest has gone")
         if len(self._answers) >= self._queries_max:
             raise BusyError
+        return await self._ask({"book": book, "depth": depth, "orders": orders})
+
+    async def request_checkpoint(self) -> int:
+        """Have ingest write a checkpoint for readers of its log; the number of its bytes.
+
+        Raises:
+            ConnectionError: ingest has gone, or has no memory for it.
+        """
+        answer = await self._ask({"checkpoint": True})
+        if "error" in answer:
+            raise ConnectionError(str(answer["error"]))
+        return int(answer["bytes"])
+
+    async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self._transport is None or self.ended.done():
+            raise ConnectionError("ingest has gone")
         self._query_count += 1
         number = self._query_count
         answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._answers[number] = answer
-        query = {"id": number, "book": book, "depth": depth, "orders": orders}
+        message = orjson.dumps({"id": number, **request})
         try:
-            self._transport.write(encode_message(MessageKind.REQUEST, orjson.dumps(query)))
+            self._transport.write(encode_message(MessageKind.REQUEST, message))
             return await answer
         finally:
             del self._answers[number]

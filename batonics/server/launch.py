@@ -107,11 +107,12 @@ def _spawn(config: ServerConfig) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", "batonics.server"]
     token = config.settings.token
     document = {"config": config.as_json(), "token": token.reveal() if token else None}
+    descriptors = config.fd, config.ready_fd, config.log_fd, config.checkpoint_fd
     with signals_left_to_parent():
         process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
             command,
             stdin=subprocess.PIPE,
-            pass_fds=(config.fd, config.ready_fd),
+            pass_fds=[descriptor for descriptor in descriptors if descriptor >= 0],
             env=environment_without_secrets(),
         )
     _lower_priority(process.pid, config.settings.niceness)

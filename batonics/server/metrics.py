@@ -132,6 +132,14 @@ class Metrics:
         self.cuts = Counter(
             "batonics_ws_cuts", "WebSocket clients cut off.", ["reason"], registry=registry
         )
+        self.log_overtaken = Counter(
+            "batonics_log_overtaken",
+            "Times that ingest's log has overtaken this process.",
+            registry=registry,
+        )
+        self.log_unread = Gauge(
+            "batonics_log_unread_bytes", "Bytes of ingest's log that wait here.", registry=registry
+        )
         self.requests = Counter(
             "batonics_http_requests", "HTTP requests.", ["route", "status"], registry=registry
         )

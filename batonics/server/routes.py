@@ -6,7 +6,8 @@ The rule here: a response is what was asked for, or a problem (RFC 9457) with th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
@@ -28,13 +29,22 @@ from batonics.server.replica import BookReplica
 from batonics.server.service import Service
 from batonics.server.symbol_pages import SymbolPages, parse_page
 
+_NO_PATHS: Mapping[str, str] = MappingProxyType({})
 INGEST_UNITS, ROWS_PER_UNIT = 20.0, 10
 """Units (`request_rate`) of a book that ingest answers; rows of /symbols in one unit."""
 
 
-def routes(service: Service) -> list[web.RouteDef]:
-    """The handler of each path."""
+def routes(service: Service, other_paths: Mapping[str, str] = _NO_PATHS) -> list[web.RouteDef]:
+    """The handler of each path.
+
+    Args:
+        service: the server.
+        other_paths: what further paths answer, for the list at `/`.
+    """
     pages = SymbolPages(service.replica)
+
+    async def endpoints(service: Service, request: web.Request) -> web.Response:
+        return await list_endpoints(service, request, {**ENDPOINTS, **other_paths})
 
     async def symbols(service: Service, request: web.Request) -> web.Response:
         return await symbols_page(service, request, pages)
@@ -71,7 +81,9 @@ ENDPOINTS = {
 """What each path answers."""
 
 
-async def endpoints(service: Service, request: web.Request) -> web.Response:
+async def list_endpoints(
+    service: Service, request: web.Request, paths: Mapping[str, str]
+) -> web.Response:
     """The paths of the server, and the feed."""
     parse_query(request.query.items(), ())
     replica = service.replica
@@ -80,7 +92,7 @@ async def endpoints(service: Service, request: web.Request) -> web.Response:
             "feed": replica.feed,
             "source": replica.source,
             "books": replica.book_count,
-            "endpoints": ENDPOINTS,
+            "endpoints": paths,
         }
     )
 

@@ -22,6 +22,8 @@ from batonics.server.config import ListenAddress, ServerConfig, check_config
 from batonics.server.fanout import HEARTBEAT_GROUPS, CloseReason, Fanout
 from batonics.server.ingest_link import IngestLink
 from batonics.server.listening import LoopErrors, limit_connections, open_listener, start_http
+from batonics.server.live_api import LiveApi
+from batonics.server.live_books import LiveBooks
 from batonics.server.metrics import Metrics
 from batonics.server.replica import BookReplica
 from batonics.server.request_rate import RequestRate
@@ -34,6 +36,8 @@ SILENCE_POLL_S = 0.5
 """Interval between two checks that ingest is not silent."""
 SIGTERM_GRACE_S = 1.0
 """The time that ingest has to end first: a signal to the group reaches it too."""
+CHECKPOINT_TIMEOUT_S = 30.0
+"""How long ingest may take for a checkpoint of its books."""
 GOING_AWAY, BROKEN = 1001, 1011
 """WebSocket close codes: the server ends as intended; ingest has vanished."""
 
@@ -89,9 +93,12 @@ async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
     stop = asyncio.Event()
     _stop_after_signal(stop)
     async with contextlib.AsyncExitStack() as stack:
+        live = _start_live_api(stack, service)
         if listener is not None:
-            app = build_app(service, [*routes(service), *websockets.routes()])
-            await start_http(stack, service, app, listener)
+            paths = {} if live is None else live.paths()
+            handlers = [*routes(service, paths), *websockets.routes()]
+            handlers += [] if live is None else live.routes()
+            await start_http(stack, service, build_app(service, handlers), listener)
         heartbeats = asyncio.create_task(_send_heartbeats(fanout, settings.heartbeat_interval_s))
         stack.callback(heartbeats.cancel)
         if config.view and sys.stdout.isatty():
@@ -105,9 +112,31 @@ async def _serve(config: ServerConfig, listener: socket.socket | None) -> None:
             "server_started", http=name, connections_max=settings.limits.connections_max
         )
         reason = await _wait_for_end(service, fanout, stop)
+        if live is not None:
+            await live.close()
         await websockets.close_all(reason)
         log = service.log.error if link.fault else service.log.info
         log("server_ended", reason=reason.text)
+
+
+def _start_live_api(stack: contextlib.AsyncExitStack, service: Service) -> LiveApi | None:
+    """Follow the log of ingest until the stack is closed; None: it has none."""
+    config, link, replica = service.config, service.link, service.replica
+    if config.log_fd < 0:
+        return None
+    loop = asyncio.get_running_loop()
+
+    def request_checkpoint() -> int:
+        asked = asyncio.run_coroutine_threadsafe(link.request_checkpoint(), loop)
+        return asked.result(CHECKPOINT_TIMEOUT_S)
+
+    def find_state() -> tuple[str, bool]:
+        return replica.feed, replica.is_live
+
+    books = LiveBooks(config, request_checkpoint, find_state, service.metrics)
+    books.start()
+    stack.push_async_callback(asyncio.to_thread, books.close)
+    return LiveApi(service, books)
 
 
 def _stop_after_signal(stop: asyncio.Event) -> None:

@@ -170,6 +170,12 @@ class LiveSettings:
     snapshot_file_rows_max: int = setting(
         "Rows of snapshots in one Parquet file.", default=1 << 18, minimum=1
     )
+    log_bytes: int = setting(
+        "Shared memory for records that the serving process has not read yet, in bytes; 2 MiB at"
+        " least.",
+        default=64 * MIB,
+        minimum=1,
+    )
     lake_queue_bytes_max: int = setting(
         "Bytes of records that may wait for a lake; beyond, appending stops.",
         default=256 * MIB,
@@ -330,6 +336,12 @@ class ServerSettings:
         "Seconds for the serving process to start.", default=60.0, minimum=0.1
     )
     niceness: int = setting("Niceness of the serving process.", default=10, minimum=0, maximum=19)
+    history_bytes: int = setting(
+        "Bytes of the last records of a live feed that the serving process keeps on disk; 64 MiB at"
+        " least.",
+        default=1024 * MIB,
+        minimum=1,
+    )
     screen_interval_s: float = setting(
         "Seconds between two pictures of the books on a terminal.", default=0.2, minimum=0.01
     )

@@ -15,6 +15,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -28,6 +30,7 @@ from batonics.jobs.stream import real_time
 from batonics.live.feed_handler import FeedHandler
 from batonics.live.feeds import PlainFeed
 from batonics.live.ingest import IngestLoop
+from batonics.live.log_checkpoint import LogOutput
 from batonics.live.protocol import MessageKind
 from batonics.live.recorder import FeedRecorder
 from batonics.live.recording import CHECKPOINT_NAME, recover
@@ -35,7 +38,7 @@ from batonics.live.server_link import ServerLink
 from batonics.model.errors import UsageError
 from batonics.server.config import ServerConfig
 from batonics.server.launch import start_server
-from batonics.settings.table import ServerSettings
+from batonics.settings.table import LIVE_DEFAULTS, ServerSettings
 from batonics.sinks.logs import configure
 from batonics.sources.tcp import TcpAddress
 from tests.bench.bench_fold import day
@@ -48,6 +51,7 @@ STEADY_SECONDS = int(os.environ.get("STEADY_SECONDS", "30"))
 RATES = (500_000, 50_000)
 MEMORY_MINUTES = int(os.environ.get("MEMORY_MINUTES", "1"))
 SYMBOL = "BENCH"
+LOG_BYTES = LIVE_DEFAULTS.log_bytes
 
 
 class Run(NamedTuple):
@@ -81,9 +85,16 @@ def replaying(source: Path, *arguments: str) -> Iterator[tuple[str, list[bytes]]
         process.stderr.close()
 
 
-def run(source: Path, *arguments: str, link: ServerLink | None = None) -> Run:
-    """Follow a replay to its end."""
+def run(
+    source: Path,
+    *arguments: str,
+    link: ServerLink | None = None,
+    log: LogOutput | None = None,
+) -> Run:
+    """Follow a replay to its end; what is accepted goes to a log, if there is one."""
     handler = FeedHandler(source="bench")
+    if log is not None:
+        handler.outputs.append(log.writer)
     with replaying(source, *arguments) as (address, logged):
         batches: list[tuple[int, int, int]] = []
 
@@ -103,25 +114,41 @@ def run(source: Path, *arguments: str, link: ServerLink | None = None) -> Run:
 def bench_flat_out(source: Path, rows: int) -> None:
     """As fast as it goes, every record folded and its best bid and offer kept."""
     run(source)  # what is compiled is so now
-    whole = run(source, "--loop", str(FLAT_OUT_LOOPS))
-    taken = whole.handler.stats.records
-    figure("flat out over TCP", f"{taken / whole.seconds / 1e6:.1f} M/s", note="floor 12")
-    figure("  records lost", f"{FLAT_OUT_LOOPS * rows - taken:,}", note="ceiling 0")
-    figure("  CPU of ingest a record", f"{whole.cpu_seconds / taken * 1e9:.0f} ns")
+    for name, log in (("flat out over TCP", None), ("  with a log", LogOutput(LOG_BYTES, 0))):
+        whole = run(source, "--loop", str(FLAT_OUT_LOOPS), log=log)
+        taken = whole.handler.stats.records
+        figure(name, f"{taken / whole.seconds / 1e6:.1f} M/s", note="floor 12")
+        figure("  records lost", f"{FLAT_OUT_LOOPS * rows - taken:,}", note="ceiling 0")
+        figure("  CPU of ingest a record", f"{whole.cpu_seconds / taken * 1e9:.0f} ns")
+        if log is not None:
+            log.close()
 
 
 def bench_steady(
-    one_day: bytes, head: bytes, rows: int, rate: int, directory: Path, *, realtime: bool
+    one_day: bytes,
+    head: bytes,
+    rows: int,
+    rate: int,
+    directory: Path,
+    *,
+    realtime: bool,
+    has_log: bool,
 ) -> None:
-    """At a steady rate, while the serving process is kept busy."""
+    """At a steady rate, while the serving process is kept busy; it may follow a log as well."""
     source = directory / "steady.dbn"
     tiles = rate * STEADY_SECONDS // rows + 1
     with source.open("wb") as file:
         file.write(head)
         for _ in range(tiles):
             file.write(one_day)
-    server = start_server(ServerConfig(ServerSettings(http="127.0.0.1:0"), log_json=True))
-    link = ServerLink(server.socket)
+    config = ServerConfig(ServerSettings(http="127.0.0.1:0"), log_json=True)
+    log = LogOutput(LOG_BYTES, 0) if has_log else None
+    if log is not None:
+        config = replace(
+            config, log_fd=log.writer.descriptor, checkpoint_fd=log.checkpoint_descriptor
+        )
+    server = start_server(config)
+    link = ServerLink(server.socket, log)
     link.queue(MessageKind.HELLO, {"depth": 10, "source": "bench", "version": 1})
     load = subprocess.Popen(
         [
@@ -134,13 +161,18 @@ def bench_steady(
     )  # fmt: skip
     try:
         with real_time() if realtime else nullcontext():
-            steady = run(source, "--rate", str(rate), link=link)
+            steady = run(source, "--rate", str(rate), link=link, log=log)
+        served_cpu = cpu_seconds(server.pid)
         served = int(load.communicate(timeout=60)[0])
     finally:
         load.kill()
         server.close()
         source.unlink()
-    _print_latencies(steady, f"{rate:,}/s" + (" with --realtime" if realtime else ""), rate)
+        if log is not None:
+            log.close()
+    name = f"{rate:,}/s" + (" with --realtime" if realtime else "")
+    _print_latencies(steady, name + (" with a log" if has_log else ""), rate)
+    figure("  CPU of the serving process", f"{100 * served_cpu / steady.seconds:.0f} %")
     figure("  JSON of the serving process meanwhile", f"{served / STEADY_SECONDS / 1e6:.1f} MB/s")
     figure("  CPU of ingest", f"{100 * steady.cpu_seconds / steady.seconds:.0f} %")
 
@@ -214,6 +246,12 @@ class _Over(Exception):  # noqa: N818 - it is no error
     """The endless replay is to be ended."""
 
 
+def cpu_seconds(process_id: int) -> float:
+    """The processor time that a process has taken."""
+    words = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_kib(process_id: int) -> int:
     """What a process has in memory."""
     status = Path(f"/proc/{process_id}/status").read_text()
@@ -238,9 +276,17 @@ def main() -> None:
         bench_restart(source, len(tiled.action), directory)
         data = encode_records(tiled)
         for rate in RATES:
-            for realtime in (False, True):
+            for realtime, has_log in product((False, True), (False, True)):
                 try:
-                    bench_steady(data, head, len(tiled.action), rate, directory, realtime=realtime)
+                    bench_steady(
+                        data,
+                        head,
+                        len(tiled.action),
+                        rate,
+                        directory,
+                        realtime=realtime,
+                        has_log=has_log,
+                    )
                 except UsageError as error:
                     figure(f"at {rate:,}/s with --realtime", "-", note=str(error))
         if MEMORY_MINUTES:

@@ -20,6 +20,8 @@ from batonics.live.ingest import IngestLoop
 
 RESET = struct.pack("ii", 1, 0)
 INGEST_SECONDS_MAX = 30
+WAIT_SECONDS_MAX = 240
+"""How long a connection is waited for, and the end of a pause: machines of tests may be busy."""
 
 
 def ingest_records(handler: FeedHandler, source: FeedSource, records: int, **options: Any) -> None:
@@ -64,7 +66,7 @@ class LiveFeed:
         self.served = 0
         self._connections = connections
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._socket.settimeout(30)
+        self._socket.settimeout(WAIT_SECONDS_MAX)
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     @property
@@ -101,7 +103,7 @@ class LiveFeed:
                 finally:
                     self.served += 1
                 if serving.pause is not None:
-                    serving.pause.wait(30)
+                    serving.pause.wait(WAIT_SECONDS_MAX)
                 if serving.reset:
                     time.sleep(0.1)  # or the client's `connect` fails
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)

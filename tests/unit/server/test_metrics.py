@@ -85,6 +85,8 @@ OWN = {
     "batonics_ws_messages_total": "counter",
     "batonics_ws_conflated_total": "counter",
     "batonics_ws_cuts_total": "counter",
+    "batonics_log_overtaken_total": "counter",
+    "batonics_log_unread_bytes": "gauge",
     "batonics_http_requests_total": "counter",
     "batonics_http_refused_total": "counter",
     "batonics_http_request_seconds": "histogram",
