@@ -106,7 +106,11 @@ class QueryProcesses:
         assert self._control is not None  # noqa: S101 - for mypy: that is what start does
         ours, theirs = socket.socketpair()
         with theirs:
-            socket.send_fds(self._control, [b"q"], [theirs.fileno()])
+            try:
+                socket.send_fds(self._control, [b"q"], [theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise OutputError("the process for SQL queries has ended; ask again") from None
         answer_bytes = request.limits.answer_bytes + _HEAD_BYTES_MAX
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_HEAD_BYTES_MAX)
         seconds, loop = self._limits.seconds, asyncio.get_running_loop()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -291,6 +292,15 @@ def test_no_process_is_left(lake: Path) -> None:
         running.process.terminate()
         assert running.process.wait(30) == 0
         assert not Path(f"/proc/{host[0]}").exists()
+
+
+def test_a_host_that_was_killed_is_started_again(lake: Path) -> None:
+    with serving(lake, **LIMITS) as running:
+        (host,) = _children(running.process.pid)
+        os.kill(host, signal.SIGKILL)
+        replies = (ask(running, sql="SELECT 1 AS a") for _ in range(5))
+        assert any(reply.status == 200 for reply in replies)
+        assert _children(running.process.pid) != [host]
 
 
 def _memory_of(pid: int) -> int:
