@@ -32,7 +32,7 @@ from batonics.server.history_documents import (
     document_checksum,
     record_row,
 )
-from batonics.server.named_books import BookSpan, NamedBooks, covers, describe_spans
+from batonics.server.named_books import NamedSpan, NamedBooks, covers, describe_spans
 from batonics.server.query_params import BOOKS_NAMED_MAX, ProblemError
 from batonics.sinks.book_json import (
     BOOK_JSON_SCHEMA,
@@ -292,13 +292,13 @@ class HistoryAnswers:
         spans = self._spans_of(name, from_ns, to_ns)
         if not spans:
             key = self.find_key(name, publisher, None if to_ns is None else to_ns - 1)
-            return NamedBooks((BookSpan(key, 0, UNDEF_TIMESTAMP),))
+            return NamedBooks((NamedSpan(key, 0, UNDEF_TIMESTAMP),))
         keys = {
             instrument_id: self._one_key(self._find_keys(instrument_id), publisher)
             for instrument_id in {span.instrument_id for span in spans}
         }
         found = [
-            BookSpan(of_span, span.start_ns, span.end_ns)
+            NamedSpan(of_span, span.start_ns, span.end_ns)
             for span in spans
             if (of_span := keys[span.instrument_id]) is not None
         ]

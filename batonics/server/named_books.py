@@ -20,7 +20,7 @@ SPANS_NAMED_MAX = 3
 """Spans of a symbol that an error lists."""
 
 
-class BookSpan(NamedTuple):
+class NamedSpan(NamedTuple):
     """A book, and the time `[start_ns, end_ns)` in which a name is its name."""
 
     key: int
@@ -35,7 +35,7 @@ class NamedBooks(NamedTuple):
         spans: the books, each with its time; those of one book never overlap.
     """
 
-    spans: tuple[BookSpan, ...]
+    spans: tuple[NamedSpan, ...]
 
     @property
     def keys(self) -> Collection[int]:
