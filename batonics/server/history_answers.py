@@ -32,7 +32,7 @@ from batonics.server.history_documents import (
     document_checksum,
     record_row,
 )
-from batonics.server.named_books import NamedSpan, NamedBooks, covers, describe_spans
+from batonics.server.named_books import NamedBooks, NamedSpan, covers, describe_spans
 from batonics.server.query_params import BOOKS_NAMED_MAX, ProblemError
 from batonics.sinks.book_json import (
     BOOK_JSON_SCHEMA,
