@@ -11,12 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from batonics.book.cutoff_kernels import TABLE_WORDS, mark_complete
+from batonics.book.state import read_only
 from batonics.book.time_order import find_late_rows
+from batonics.model.hash_salt import hash_salt
 from batonics.model.mbo import (
     DayStart,
-    Flag,
     MboBatch,
     concat_batches,
+    copy_batch,
     empty_batch,
     record_keys,
     slice_batch,
@@ -87,7 +90,9 @@ class EventCutoff:
         if day_starts:  # it ends the snapshots that the day before left open
             held = self._held
             taken.append(self._complete(held, len(held.action), ended=True))
-        rows = concat_batches([self._held, batch])
+        rows = MboBatch._make(batch)  # a plain one
+        if len(self._held.action):
+            rows = concat_batches([self._held, batch])
         complete = self._complete(rows, len(self._held.action) + in_time, ended=self.done)
         taken.append(DayStart._make(complete) if day_starts else complete)
         return [rows for rows in taken if len(rows.action) or isinstance(rows, DayStart)]
@@ -112,7 +117,11 @@ class EventCutoff:
 
     def _complete(self, rows: MboBatch, in_time: int, *, ended: bool) -> MboBatch:
         """Split the rows into those that pass, which are returned, and those held back."""
-        complete = complete_rows(rows, in_time, ended=ended)
+        complete = np.empty(len(rows.action), np.bool_)
+        count = _mark_complete(rows, in_time, complete, ended=ended)
+        if count == len(complete):
+            self._held = empty_batch(0)
+            return copy_batch(rows)
         held = ~complete
         held[in_time:] = False
         self._held = take_batch(rows, held)
@@ -125,22 +134,17 @@ def complete_rows(rows: MboBatch, in_time: int, *, ended: bool) -> NDArray[np.bo
     With `ended`, a snapshot at the end of the rows is complete too (rule 14: its last record may
     lack F_LAST).
     """
-    if len(rows.action) == 0:
-        return np.zeros(0, np.bool_)
-    key = record_keys(rows)
-    by_book = np.argsort(key, kind="stable")
-    key = key[by_book]
-    begins = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
-    ends_book = np.r_[key[1:] != key[:-1], True]
-    flags = rows.flags[by_book]
-    in_snapshot = flags & Flag.SNAPSHOT != 0
-    next_in_snapshot = np.r_[in_snapshot[1:], False]
-    ends_snapshot = in_snapshot & np.where(ends_book, ended, ~next_in_snapshot)
-    ends_event = (flags & Flag.LAST != 0) | ends_snapshot
-    places = np.arange(len(key))
-    last_end = np.where(ends_event & (by_book < in_time), places, -1)
-    last_end = np.maximum.reduceat(last_end, begins)
-    lengths = np.diff(np.r_[begins, len(key)])
-    complete = np.empty(len(key), np.bool_)
-    complete[by_book] = places <= np.repeat(last_end, lengths)
+    complete = np.empty(len(rows.action), np.bool_)
+    _mark_complete(rows, in_time, complete, ended=ended)
     return complete
+
+
+def _mark_complete(
+    rows: MboBatch, in_time: int, complete: NDArray[np.bool_], *, ended: bool
+) -> int:
+    """Write which rows are complete; their number."""
+    slots = 2 << max(1, len(complete)).bit_length()
+    table = np.zeros(slots * TABLE_WORDS, np.int64)
+    keys, flags = read_only(record_keys(rows)), read_only(rows.flags)
+    count: int = mark_complete(keys, flags, in_time, ended, hash_salt(), table, complete)
+    return count
