@@ -282,7 +282,7 @@ def test_a_listed_page_may_ask_with_a_token_and_no_other_learns_more_than_no() -
         answer = preflight(ingest, "https://page.example")
         assert (answer.status, answer.body) == (204, b"")
         assert answer.headers["access-control-allow-origin"] == "https://page.example"
-        assert answer.headers["access-control-allow-headers"] == "Authorization"
+        assert answer.headers["access-control-allow-headers"] == "Authorization, Content-Type"
         answer = preflight(ingest, "https://evil.example")
         assert answer.status == 403
         assert "access-control-allow-origin" not in answer.headers
