@@ -9,6 +9,7 @@
 -- column: session_close TIMESTAMP  when the session closes, UTC; null outside of sessions
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
+-- column: instrument_id UINTEGER  the instrument: a symbol that rolls has a bar of each
 -- column: ts_open TIMESTAMP  ts_recv of the first trade, UTC
 -- column: ts_close TIMESTAMP  ts_recv of the last trade, UTC
 -- column: open PRICE  price of the first trade with a price
@@ -29,15 +30,17 @@
 WITH ordered AS (
     -- The time of a trade is the greatest ts_recv of the trades so far; one with F_BAD_TS_RECV (8)
     -- does not count.
-    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, price,
-        size::BIGINT AS size, source, position,
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, side,
+        price, size::BIGINT AS size, source, position,
         max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
             PARTITION BY source ORDER BY position ROWS UNBOUNDED PRECEDING
         ) AS ts
     FROM trades
 ),
 numbered AS (
-    SELECT *, row_number() OVER (PARTITION BY publisher_id, symbol ORDER BY source, position) AS n
+    SELECT *, row_number() OVER (
+            PARTITION BY publisher_id, instrument_id ORDER BY source, position
+        ) AS n
     FROM ordered
 ),
 spans AS (SELECT unnest($sessions, recursive := true)),
@@ -51,7 +54,7 @@ placed AS (
     ASOF LEFT JOIN spans ON ts >= open_ns
 ),
 bars AS (
-    SELECT day, is_inside, symbol, publisher_id, min(ts) AS ts_open, max(ts) AS ts_close,
+    SELECT day, is_inside, symbol, publisher_id, instrument_id, min(ts) AS ts_open, max(ts) AS ts_close,
         arg_min(price, n) AS open, max(price) AS high, min(price) AS low,
         arg_max(price, n) AS close, coalesce(sum(size), 0)::BIGINT AS volume,
         coalesce(sum(size) FILTER (side = 'B'), 0)::BIGINT AS buy_volume,
@@ -66,7 +69,7 @@ coverage AS (SELECT unnest($data, recursive := true))
 SELECT if(is_inside, day, NULL) AS date,
     make_timestamp_ns(if(is_inside, open_ns, NULL)) AS session_open,
     make_timestamp_ns(if(is_inside, close_ns, NULL)) AS session_close,
-    symbol, publisher_id, make_timestamp_ns(ts_open) AS ts_open,
+    symbol, publisher_id, instrument_id, make_timestamp_ns(ts_open) AS ts_open,
     make_timestamp_ns(ts_close) AS ts_close, open, high, low, close, volume, buy_volume,
     sell_volume, trade_count, vwap,
     if(is_inside, coalesce(opening.last_ns + 1 >= closing.first_ns, false), NULL) AS complete
@@ -76,4 +79,4 @@ LEFT JOIN coverage AS opening ON opening.source = epoch_ns(first_source)
     AND opening.first_ns <= open_ns AND opening.last_ns >= open_ns
 LEFT JOIN coverage AS closing ON closing.source = epoch_ns(last_source)
     AND closing.first_ns <= close_ns - 1 AND closing.last_ns >= close_ns - 1
-ORDER BY day NULLS FIRST, is_inside DESC, symbol, publisher_id
+ORDER BY day NULLS FIRST, is_inside DESC, symbol, publisher_id, instrument_id

@@ -6,6 +6,7 @@
 -- column: ts TIMESTAMP  start T of the interval [T, T + every), UTC
 -- column: symbol VARCHAR  the instrument
 -- column: publisher_id USMALLINT  the publisher
+-- column: instrument_id UINTEGER  the instrument: a symbol that rolls has a bar of each
 -- column: ts_open TIMESTAMP  ts_recv of the first trade, UTC
 -- column: ts_close TIMESTAMP  ts_recv of the last trade, UTC
 -- column: open PRICE  price of the first trade with a price
@@ -25,8 +26,8 @@
 WITH ordered AS (
     -- The time of a trade is the greatest ts_recv of the trades so far; one with F_BAD_TS_RECV (8)
     -- does not count.
-    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, side, price,
-        size::BIGINT AS size, source, position,
+    SELECT coalesce(symbol, instrument_id::VARCHAR) AS symbol, publisher_id, instrument_id, side,
+        price, size::BIGINT AS size, source, position,
         max(if((flags & 40) = 8, NULL, epoch_ns(ts_recv))) OVER (
             PARTITION BY source ORDER BY position ROWS UNBOUNDED PRECEDING
         ) AS ts
@@ -34,12 +35,14 @@ WITH ordered AS (
 ),
 numbered AS (
     SELECT *, ts // $every AS bar,
-        row_number() OVER (PARTITION BY publisher_id, symbol ORDER BY source, position) AS n
+        row_number() OVER (
+            PARTITION BY publisher_id, instrument_id ORDER BY source, position
+        ) AS n
     FROM ordered
     WHERE ts IS NOT NULL
 ),
 bars AS (
-    SELECT bar, symbol, publisher_id, min(ts) AS ts_open, max(ts) AS ts_close,
+    SELECT bar, symbol, publisher_id, instrument_id, min(ts) AS ts_open, max(ts) AS ts_close,
         arg_min(price, n) AS open, max(price) AS high, min(price) AS low,
         arg_max(price, n) AS close, coalesce(sum(size), 0)::BIGINT AS volume,
         coalesce(sum(size) FILTER (side = 'B'), 0)::BIGINT AS buy_volume,
@@ -48,10 +51,10 @@ bars AS (
         sum(price::HUGEINT * size) / nullif(sum(size) FILTER (price IS NOT NULL), 0) AS vwap,
         min(source) AS first_source, max(source) AS last_source
     FROM numbered
-    GROUP BY bar, symbol, publisher_id
+    GROUP BY bar, symbol, publisher_id, instrument_id
 ),
 coverage AS (SELECT unnest($data, recursive := true))
-SELECT make_timestamp_ns(bar * $every) AS ts, symbol, publisher_id,
+SELECT make_timestamp_ns(bar * $every) AS ts, symbol, publisher_id, instrument_id,
     make_timestamp_ns(ts_open) AS ts_open, make_timestamp_ns(ts_close) AS ts_close,
     open, high, low, close, volume, buy_volume, sell_volume, trade_count, vwap,
     coalesce(opening.last_ns + 1 >= closing.first_ns, false) AS complete
@@ -60,4 +63,4 @@ LEFT JOIN coverage AS opening ON opening.source = epoch_ns(first_source)
     AND opening.first_ns <= bar * $every AND opening.last_ns >= bar * $every
 LEFT JOIN coverage AS closing ON closing.source = epoch_ns(last_source)
     AND closing.first_ns <= (bar + 1) * $every - 1 AND closing.last_ns >= (bar + 1) * $every - 1
-ORDER BY ts, symbol, publisher_id
+ORDER BY ts, symbol, publisher_id, instrument_id

@@ -289,6 +289,11 @@ class HistoryAnswers:
 
         None: the beginning and the end of the data.
         """
+        first_ns = self._history.records.first_ns
+        if to_ns is not None and first_ns is not None and to_ns <= first_ns:
+            described = self._history.place(END).as_of.data.describe()
+            detail = f"the time ends before the first record; {described}"
+            raise ProblemError(410, "Before the data", detail)
         spans = self._spans_of(name, from_ns, to_ns)
         if not spans:
             key = self.find_key(name, publisher, None if to_ns is None else to_ns - 1)
