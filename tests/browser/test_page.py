@@ -267,9 +267,10 @@ def test_a_problem_is_one_line_and_the_book_stays(watched: Watched) -> None:
         assert shown_levels(page) == before
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    "viewport", [(1440, 900), (390, 844)], ids=lambda size: f"{size[0]}x{size[1]}"
+    ("scheme", "viewport"),
+    [("light", (390, 844)), ("dark", (1440, 900))],
+    ids=["light-390x844", "dark-1440x900"],
 )
 def test_axe_finds_nothing(
     browser: Browser, server: Server, scheme: str, viewport: tuple[int, int]
