@@ -223,7 +223,7 @@ def test_it_plays_to_the_end(watched: Watched, server: Server) -> None:
     wait_for(page, "2026-01-05T14:30:05Z")
     page.select_option("#speed", "100")
     page.click("#play")
-    page.wait_for_selector('#panels[data-at=""]', timeout=30_000)
+    page.wait_for_selector('#panels[data-at=""]', timeout=120_000)
     wait_for(page, "")
     assert page.locator("#play").get_attribute("aria-pressed") == "false"
     assert shown_levels(page) == levels(server.get("/v1/books/SIM0").document)

@@ -272,6 +272,9 @@ def test_a_gap_is_in_each_answer(sample: bytes) -> None:
             assert server.get("/v1/books/SIM0").document["status"] == "synced"
             lost.set()
             wait_until(lambda: has_records(server, 90_000), "the records behind the gap")
+            wait_until(
+                lambda: server.get("/v1/books/SIM0").document["feed"] in LIVE, "the live feed"
+            )
             for symbol in SYMBOLS:
                 document = server.get(f"/v1/books/{symbol}?depth=1").document
                 # SIM4 has a snapshot behind the gap (rule 14).

@@ -233,6 +233,7 @@ def test_signals_to_the_group_take_the_bytes_that_have_arrived_and_write(
     assert out.read_bytes() == reconstruct_books(plain(tmp_path / "sample.dbn", sample_bytes))
     lines = [orjson.loads(line) for line in stderr.splitlines() if line.startswith(b"{")]
     by_event = {line["event"]: line for line in lines if line["event"] != "kernel_compiles"}
+    by_event.pop("log_joined", None)  # the server may have no time for it
     assert set(by_event) == {"server_started", "connecting", "connected", "server_ended"}
     assert by_event["server_ended"]["reason"] == "the feed has ended"
 

@@ -239,8 +239,10 @@ def test_prices_that_are_floats_are_compared_if_they_are_exact(tmp_path: Path) -
     exact = pl.Series(rows["price"].to_numpy() / 1e9)
     rows.with_columns(price=exact).write_parquet(tmp_path / "y.parquet")
     assert compared(SAMPLE, "trades", tmp_path / "y.parquet").agrees
-    # Polars multiplies by the inverse, which is not the double nearest to the price.
+    # Polars multiplies by the inverse, which gives a double beside the nearest one.
     rows.with_columns(price=pl.col("price") / 1e9).write_parquet(tmp_path / "y.parquet")
+    assert compared(SAMPLE, "trades", tmp_path / "y.parquet").agrees
+    rows.with_columns(price=exact + 3e-10).write_parquet(tmp_path / "y.parquet")
     with pytest.raises(InputError, match="column price has floats of more than 9 decimals"):
         compared(SAMPLE, "trades", tmp_path / "y.parquet")
 
