@@ -12,8 +12,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hash
 	--no-config --custom-compile-command "make lock" $(UPGRADE)
 
 # All cores. The tests of a file share what they set up, so a worker runs whole files.
-# Tests wait for sockets a fifth of their time: one more process than cores keeps all cores busy.
-ALL_CORES := --numprocesses $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
+ALL_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 NBMAKE := --nbmake --nbmake-timeout=120
 
 # The share of the large tier that `make soak` and `make attack` run, and its seed.

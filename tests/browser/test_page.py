@@ -306,7 +306,7 @@ def ask_sql(page: Page) -> list[list[str]]:
     return cells
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["dark"])
 def test_the_sql_box_answers(browser: Browser, lake: Path, scheme: str) -> None:
     with serving(SAMPLE, "--lake", lake) as server:
         watched = Watched(

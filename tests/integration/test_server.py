@@ -327,7 +327,7 @@ def test_a_token_is_asked_for_everywhere_and_never_shown(
 
 
 def test_a_silent_ingest_is_no_health_and_its_books_are_stale() -> None:
-    with run_server(config(silence_timeout_s=0.5)) as ingest:
+    with run_server(config(silence_timeout_s=2.0)) as ingest:
         assert get(ingest, "/healthz").json == {"status": "ok", "feed": "live"}
         wait_until(lambda: get(ingest, "/healthz").status == 503, "silence is noticed")
         assert get(ingest, "/book?symbol=CLX5").json["status"] == "stale"

@@ -21,7 +21,7 @@ from batonics.live.stats import FeedStats
 from batonics.model.secret import Secret
 from batonics.server.config import ServerConfig
 from batonics.server.launch import ServerProcess, start_server
-from batonics.settings.table import ServerSettings
+from batonics.settings.table import ServerLimits, ServerSettings
 from tests.support.server_books import FakeBooks
 
 
@@ -108,7 +108,11 @@ class FakeIngest(FakeBooks):
 
 
 def server_config(**settings: Any) -> ServerConfig:
-    """A config with these settings of the section `server`; by default HTTP on a free port."""
+    """A config with these settings of the section `server`; by default HTTP on a free port.
+
+    By default ingest may be silent for as long as a test takes on a busy machine.
+    """
+    settings.setdefault("limits", ServerLimits(silence_timeout_s=600.0))
     if "token" in settings:
         settings["token"] = Secret(settings["token"])
     return ServerConfig(ServerSettings(**{"http": "127.0.0.1:0", **settings}), log_json=True)
