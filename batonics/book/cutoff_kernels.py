@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from batonics.book.table_kernels import shift_of
 from batonics.hash_kernels import mix, read_salt, slot_of
 from batonics.model.mbo import F_LAST, F_SNAPSHOT
 from batonics.native import kernel
@@ -46,9 +47,7 @@ def mark_complete(
     """
     salt = read_salt(salt_words)
     mask = len(table) // TABLE_WORDS - 1
-    shift = 64
-    while mask >> (64 - shift):
-        shift -= 1
+    shift = shift_of(mask)
     found = 0
     for row in range(len(keys) - 1, -1, -1):
         key = keys[row]

@@ -47,8 +47,7 @@ def find_renamed(engine: BookEngine, symbols: SymbolMap, as_of: AsOf) -> set[int
     seen = zip(engine.keys(), engine.last_seen()[:, 1].tolist(), strict=True)
     for (_, instrument_id), last_ns in seen:
         end_ns = symbols.symbol_end(instrument_id, ts_ns)
-        if end_ns is not None and (last_ns < end_ns or last_ns == UNDEF_TIMESTAMP):
-            renamed.add(instrument_id)
-        if is_absent(absences, instrument_id, min(last_ns, ts_ns) + 1, ts_ns):
+        has_ended = end_ns is not None and (last_ns < end_ns or last_ns == UNDEF_TIMESTAMP)
+        if has_ended or is_absent(absences, instrument_id, min(last_ns, ts_ns) + 1, ts_ns):
             renamed.add(instrument_id)
     return renamed

@@ -261,9 +261,9 @@ class HistoryAnswers:
     def next_mark(self, books: NamedBooks, moment: Moment, kind: str) -> RecordRow | None:
         """As `next_record`, of the records of a kind of `MARK_KINDS`."""
         self._check_finished(kind)
-        found = []
+        found, behind = [], self._history.count_until(moment)
         for span in books.spans:
-            first = max(self._history.count_until(moment), self._first_from(span.start_ns))
+            first = max(behind, self._first_from(span.start_ns))
             with self._marks_lock:
                 number = self._marks.find_next(span.key, kind, first)
             if number is not None and number < self._first_from(span.end_ns):
@@ -273,9 +273,9 @@ class HistoryAnswers:
     def previous_mark(self, books: NamedBooks, moment: Moment, kind: str) -> RecordRow | None:
         """As `previous_record`, of the records of a kind of `MARK_KINDS`."""
         self._check_finished(kind)
-        found = []
+        found, before = [], self._count_before(moment)
         for span in books.spans:
-            stop = min(self._count_before(moment), self._first_from(span.end_ns))
+            stop = min(before, self._first_from(span.end_ns))
             with self._marks_lock:
                 number = self._marks.find_previous(span.key, kind, stop)
             if number is not None and number >= self._first_from(span.start_ns):
@@ -353,8 +353,7 @@ class HistoryAnswers:
 
     def find_key(self, name: str, publisher: int | None, at_ns: int | None = None) -> int:
         """The key of the one book that has a name at a time, by default at the end (rule 2)."""
-        symbols, last_ns = self._history.symbols, self._history.records.last_ns
-        at_ns = min(last_ns or 0, UNDEF_TIMESTAMP if at_ns is None else at_ns)
+        symbols, at_ns = self._history.symbols, self._known_time(at_ns)
         ids = {
             instrument_id
             for instrument_id in symbols.instrument_ids(name)
@@ -383,9 +382,7 @@ class HistoryAnswers:
 
     def _unknown_name(self, name: str, at_ns: int | None) -> ProblemError:
         shown, known = name[:100], self._history.symbols.symbols()
-        last_ns = self._history.records.last_ns or 0
-        at_ns = min(last_ns, UNDEF_TIMESTAMP if at_ns is None else at_ns)
-        detail = f"no book has the symbol {shown!r} at {format_time(at_ns)}"
+        detail = f"no book has the symbol {shown!r} at {format_time(self._known_time(at_ns))}"
         if name not in known:
             detail += f"; {suggest_symbols(shown, known)}"
         elif spans := self._history.symbols.spans(name):
@@ -399,10 +396,12 @@ class HistoryAnswers:
 
         Without a prefix, books without a symbol are among them, under their instrument ids.
         """
-        symbols, last_ns = self._history.symbols, self._history.records.last_ns
-        at_ns = min(last_ns or 0, UNDEF_TIMESTAMP if at_ns is None else at_ns)
+        symbols, at_ns = self._history.symbols, self._known_time(at_ns)
+        with self._keys_lock:
+            self._note_new_keys()
+            keys_of = sorted(self._keys_of.items())
         found = {}
-        for instrument_id, keys in sorted(self._keys_of.items()):
+        for instrument_id, keys in keys_of:
             names = symbols.symbols_at(instrument_id, at_ns) or [""]
             name = next((name for name in names if name.startswith(prefix)), None)
             if name is not None:
@@ -426,11 +425,19 @@ class HistoryAnswers:
     def _find_keys(self, instrument_id: int) -> list[int]:
         """The keys of the books of an instrument."""
         with self._keys_lock:
-            new = self._history.book_keys(self._keys_known)
-            self._keys_known += len(new)
-            for publisher, instrument in new:
-                self._keys_of.setdefault(instrument, []).append(publisher << 32 | instrument)
+            self._note_new_keys()
             return list(self._keys_of.get(instrument_id, ()))
+
+    def _note_new_keys(self) -> None:
+        """Note the books that have come since the last call; the lock is held."""
+        new = self._history.book_keys(self._keys_known)
+        self._keys_known += len(new)
+        for publisher, instrument in new:
+            self._keys_of.setdefault(instrument, []).append(publisher << 32 | instrument)
+
+    def _known_time(self, at_ns: int | None) -> int:
+        """A time, or that of the last record where it is none or later."""
+        return min(self._history.records.last_ns or 0, UNDEF_TIMESTAMP if at_ns is None else at_ns)
 
     def _place(self, moment: Moment) -> Place:
         """Where a moment is in the records; ProblemError if it is outside of them."""

@@ -19,6 +19,7 @@ from batonics.server.channel_messages import ClockMessage, RequestId
 from batonics.server.channel_requests import ClockRequest
 from batonics.server.channel_source import BookView, FollowedBook, ViewCondition
 from batonics.server.cursor_view import cursor_view
+from batonics.server.followed_books import find_books
 from batonics.server.live_books import LiveBooks
 from batonics.server.query_params import ProblemError
 
@@ -47,18 +48,7 @@ class LiveSource:
 
     def find(self, symbols: Sequence[str], publisher: int | None) -> list[FollowedBook]:
         """The books that symbols name now; ProblemError if one names none."""
-        found = {}
-        for symbol in symbols:
-            key = self._books.answers.find_key(symbol, publisher)
-            found[key] = FollowedBook(
-                key,
-                {
-                    "symbol": symbol,
-                    "publisher_id": key >> 32,
-                    "instrument_id": key & 0xFFFFFFFF,
-                },
-            )
-        return list(found.values())
+        return find_books(self._books.answers, symbols, publisher, None)
 
     def follow(self, keys: Iterable[int]) -> None:
         """Follow books; harmless for those that are followed."""

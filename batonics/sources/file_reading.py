@@ -103,6 +103,9 @@ def cut_at_gaps(batch: MboBatch, gaps: Sequence[int]) -> Iterator[tuple[MboBatch
         batch: the records, one or more.
         gaps: rows before which records were skipped, ascending.
     """
+    if not gaps:
+        yield batch, False
+        return
     edges = [*sorted({0, *gaps}), len(batch.action)]
     for start, stop in pairwise(edges):
         yield slice_batch(batch, start, stop), start in gaps

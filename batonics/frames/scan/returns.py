@@ -43,8 +43,11 @@ class ReturnCutter:
             times: (rows,) their times (`RecordTimes`).
             absences: the absences so far.
         """
+        if not len(absences) or not len(times):
+            yield batch
+            return
         cuts = {0: False}
-        for absence in absences.intervals() if len(times) else ():
+        for absence in absences.intervals():
             row = None if absence in self._returned else self._find_return(batch, times, absence)
             if row is not None:
                 self._returned.add(absence)
