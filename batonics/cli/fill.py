@@ -8,6 +8,8 @@ import typer
 
 from batonics.cli.console import escape_unprintable, plain_console, print_warnings
 from batonics.cli.options import (
+    BookPublisherOption,
+    BookSymbolOption,
     FilesArgument,
     InThisOrderOption,
     JsonOption,
@@ -53,15 +55,8 @@ def command(
             " America/Chicago."
         ),
     ] = "UTC",
-    symbols: Annotated[
-        str | None,
-        typer.Option(
-            "--symbols", help="The symbol or instrument id of the book, if FILES have several."
-        ),
-    ] = None,
-    publisher: Annotated[
-        int | None, typer.Option(help="The publisher id of the book, if several have the symbol.")
-    ] = None,
+    symbols: BookSymbolOption = None,
+    publisher: BookPublisherOption = None,
     definitions: Annotated[
         list[str] | None,
         typer.Option(

@@ -34,6 +34,16 @@ SymbolsOption = Annotated[
     str | None,
     typer.Option("--symbols", help="Keep these symbols on their dates, or instrument ids: A,B,C."),
 ]
+BookSymbolOption = Annotated[
+    str | None,
+    typer.Option(
+        "--symbols", help="The symbol or instrument id of the book, if FILES have several."
+    ),
+]
+BookPublisherOption = Annotated[
+    int | None,
+    typer.Option("--publisher", help="The publisher id of the book, if several have the symbol."),
+]
 LakeSymbolsOption = Annotated[
     str | None, typer.Option("--symbols", help="Keep rows of these symbols on their dates: A,B,C.")
 ]

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from batonics.cli.options import (
+    BookPublisherOption,
+    BookSymbolOption,
     FilesArgument,
     InThisOrderOption,
     LossyOption,
@@ -24,15 +26,8 @@ from batonics.cli.options import (
 def command(
     files: FilesArgument,
     out: Annotated[str, typer.Option(help="NAME.png, .svg or .html; the page works offline.")],
-    symbols: Annotated[
-        str | None,
-        typer.Option(
-            "--symbols", help="The symbol or instrument id of the book, if FILES have several."
-        ),
-    ] = None,
-    publisher: Annotated[
-        int | None, typer.Option(help="The publisher id of the book, if several have the symbol.")
-    ] = None,
+    symbols: BookSymbolOption = None,
+    publisher: BookPublisherOption = None,
     start: Annotated[
         str | None,
         typer.Option(help="Draw from this time on: ISO 8601 (UTC) or nanoseconds since the epoch."),

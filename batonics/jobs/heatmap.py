@@ -79,8 +79,8 @@ def make_file_heatmap(request: HeatmapRequest, progress: ReadProgress | None = N
         reading.progress = progress
         reading.read()
         history = reading.history
-        key, name = _find_book(history, request)
         first_ns, last_ns = _find_bounds(history, request)
+        key, name = _find_book(history, request, (first_ns, last_ns))
         bounds = _open_spans(history, (first_ns, last_ns), request.files.sessions)
         if not bounds:
             raise UsageError("no session is open between the first record and the last one")
@@ -114,19 +114,22 @@ def _describe_doubts(spans: list[Heatmap]) -> list[str]:
     return lines
 
 
-def _find_book(history: FileHistory, request: HeatmapRequest) -> tuple[int, str]:
-    """The key and the name of the book."""
+def _find_book(
+    history: FileHistory, request: HeatmapRequest, bounds: tuple[int, int]
+) -> tuple[int, str]:
+    """The key and the name of the book that has the name at all times within bounds (rule 2)."""
     answers = HistoryAnswers(history)
     if request.symbol is not None:
         try:
-            key = answers.find_key(request.symbol, request.publisher)
+            from_ns, to_ns = bounds[0] + 1, bounds[1] + 1
+            key = answers.names.find_one_key(request.symbol, request.publisher, from_ns, to_ns)
         except ProblemError as error:
             raise UsageError(error.detail) from None
         return key, request.symbol
     books = answers.symbols("", 0, 20)["books"]
     if len(books) != 1:
         names = ", ".join(str(book["symbol"] or book["instrument_id"]) for book in books)
-        raise UsageError(f"{answers.book_count} books: --symbol names one, such as {names}")
+        raise UsageError(f"{answers.book_count} books: --symbols names one, such as {names}")
     (book,) = books
     key = book["publisher_id"] << 32 | book["instrument_id"]
     return key, book["symbol"] or str(book["instrument_id"])

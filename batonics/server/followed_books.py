@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from batonics.server.channel_messages import NamedBook
 from batonics.server.channel_source import FollowedBook
-from batonics.server.history_answers import HistoryAnswers
+from batonics.server.history_names import HistoryNames
 from batonics.server.query_params import ProblemError
 
 ANY = "*"
@@ -14,12 +14,12 @@ ANY = "*"
 
 
 def find_books(
-    answers: HistoryAnswers, symbols: Sequence[str], publisher: int | None, at_ns: int | None
+    names: HistoryNames, symbols: Sequence[str], publisher: int | None, at_ns: int | None
 ) -> list[FollowedBook]:
     """The books that symbols name at a time, each once.
 
     Args:
-        answers: which books there are.
+        names: which books there are.
         symbols: symbols, or prefixes of symbols with ANY behind them.
         publisher: the publisher; None: any. A symbol names one book, a prefix as many as fit.
         at_ns: the time; None: the end of the data.
@@ -30,11 +30,11 @@ def find_books(
     found: dict[int, FollowedBook] = {}
     for symbol in symbols:
         if symbol.endswith(ANY):
-            named = answers.find_by_prefix(symbol.removesuffix(ANY), publisher, at_ns)
+            named = names.find_by_prefix(symbol.removesuffix(ANY), publisher, at_ns)
             if not named:
                 raise ProblemError(404, "No such book", f"no book fits {symbol[:100]!r}")
         else:
-            named = {answers.find_key(symbol, publisher, at_ns): symbol}
+            named = {names.find_key(symbol, publisher, at_ns): symbol}
         for key, name in named.items():
             found.setdefault(key, FollowedBook(key, _name(key, name)))
     return list(found.values())

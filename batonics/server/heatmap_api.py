@@ -162,7 +162,7 @@ class HeatmapApi:
 
     def _find_span(self, wanted: _Request, columns: Columns) -> tuple[int, SegmentSpan]:
         """The key of the book and the segments of the columns, if they are not too many."""
-        key = self._answers.find_one_key(
+        key = self._answers.names.find_one_key(
             wanted.name, wanted.publisher, columns.from_ns + 1, columns.to_ns + 1
         )
         span = self.segments.span(key, columns.from_ns, columns.to_ns)

@@ -225,9 +225,9 @@ class HistoryApi:
         def answer() -> RecordsPage:
             if is_newest:
                 to_ns = None if moment.at_ns is None else moment.at_ns + 1
-                books = self._answers.find_books(name, publisher, None, to_ns)
+                books = self._answers.names.find_books(name, publisher, None, to_ns)
                 return self._answers.newest_records(books, moment, page, matches)
-            books = self._answers.find_books(name, publisher, *span)
+            books = self._answers.names.find_books(name, publisher, *span)
             return self._answers.records(books, span, page, matches)
 
         return await self._run(request, SCAN_UNITS, answer)
@@ -252,7 +252,7 @@ class HistoryApi:
         moment = parse_moment(params, "from")
 
         def answer() -> RecordRow:
-            books = self._answers.find_books(name, publisher, None, None)
+            books = self._answers.names.find_books(name, publisher, None, None)
             if kind in MARK_KINDS:
                 found = search_marks(books, moment, kind)
             else:

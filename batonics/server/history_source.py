@@ -35,7 +35,7 @@ class HistorySource:
 
     def find(self, symbols: Sequence[str], publisher: int | None) -> list[FollowedBook]:
         """The books that symbols name now; ProblemError if one names none."""
-        return find_books(self._answers, symbols, publisher, self._time_ns)
+        return find_books(self._answers.names, symbols, publisher, self._time_ns)
 
     def follow(self, keys: Iterable[int]) -> None:
         """Follow books; harmless for those that are followed."""

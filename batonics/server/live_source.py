@@ -48,7 +48,7 @@ class LiveSource:
 
     def find(self, symbols: Sequence[str], publisher: int | None) -> list[FollowedBook]:
         """The books that symbols name now; ProblemError if one names none."""
-        return find_books(self._books.answers, symbols, publisher, None)
+        return find_books(self._books.answers.names, symbols, publisher, None)
 
     def follow(self, keys: Iterable[int]) -> None:
         """Follow books; harmless for those that are followed."""

@@ -125,7 +125,7 @@ class SeriesApi:
         cursor, limit = parse_cursor(params), parse_count(params, "limit", PAGE_ROWS, PAGE_ROWS)
 
         def answer() -> BarsPage:
-            key = self._answers.find_one_key(name, publisher, *span)
+            key = self._answers.names.find_one_key(name, publisher, *span)
             bars = TradeBars(self._history, key, every_ns)
             page = bars.page(span, cursor, limit, RECORDS_MAX)
             if page is None:
@@ -148,7 +148,7 @@ class SeriesApi:
             detail = f"the files have {bounds[-1]:,} records, at most {RECORDS_MAX:,} are folded"
             raise ProblemError(422, "Too much data", detail)
         key = await self._run(
-            request, 0.0, lambda: self._answers.find_one_key(name, publisher, None, None)
+            request, 0.0, lambda: self._answers.names.find_one_key(name, publisher, None, None)
         )
         numbers = range(len(bounds) - 1)
         units = COVERAGE_UNITS + SEGMENT_UNITS * self._segments.missing(numbers, key)

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -31,9 +30,9 @@ from batonics.jobs.reconstruct import Reconstruction, ReconstructRequest
 from batonics.model.mbo import ACTION_TRADE, F_LAST, MBO_DTYPE
 from batonics.sinks.book_json import book_documents
 from tests.support.client_books import levels_of, orders_of
-from tests.support.command import SAMPLE, SCRIPT, environment
+from tests.support.command import SAMPLE
 from tests.support.live_feed import LiveFeed, ServedConnection
-from tests.support.serve import Server
+from tests.support.serve import Server, running
 
 DEADLINE_S = 120
 LIVE = ("live", "stalled")
@@ -64,19 +63,11 @@ def head_bytes(data: bytes) -> int:
 @contextmanager
 def streaming(feed: LiveFeed, **changes: str) -> Iterator[Server]:
     """`batonics stream` of a feed, with its server."""
-    command = [*SCRIPT, "stream", "--connect", feed.address, "--http", "127.0.0.1:0", "--log-json"]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, env=environment(**{**CHANGES, **changes})
-    )
-    assert process.stderr is not None
-    try:
-        lines = (orjson.loads(line) for line in process.stderr)
-        started = next(line for line in lines if line["event"] == "server_started")
-        yield Server(started["http"], process)
-    finally:
-        process.terminate()
-        process.wait(DEADLINE_S)
-        process.stderr.close()
+    command = ("stream", "--connect", feed.address, "--http", "127.0.0.1:0")
+    with running(*command, **{**CHANGES, **changes}) as server:
+        yield server
+        server.process.terminate()
+        server.process.wait(DEADLINE_S)
 
 
 def wait_until(done: Callable[[], bool], what: str) -> None:

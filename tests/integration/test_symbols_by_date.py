@@ -528,3 +528,11 @@ def test_what_is_served_of_one_book_is_refused_over_a_roll(server: Server, path_
         assert answer.status == 200, answer.document
         if "heatmap" in path_of:
             assert answer.document["instrument_id"] == instrument_id
+
+
+def test_a_picture_over_a_roll_is_refused(path: Path, rows: list[Record], tmp_path: Path) -> None:
+    assert rows
+    out = tmp_path / "depth.html"
+    done = run_in_process("plot", path, "--symbols", "CL.c.0", "--out", out, "--quiet")
+    assert "CL.c.0 is instrument 3 from 2024-10-04" in error_line(done, 2)
+    assert not out.exists()

@@ -42,7 +42,14 @@ class Server(NamedTuple):
 @contextmanager
 def serving(*arguments: str | Path, http: str = "127.0.0.1:0", **changes: str) -> Iterator[Server]:
     """A server of files, with changes of the environment, until the block ends."""
-    command = [*SCRIPT, "serve", *map(str, arguments), "--http", http, "--log-json"]
+    with running("serve", *arguments, "--http", http, **changes) as server:
+        yield server
+
+
+@contextmanager
+def running(*arguments: str | Path, **changes: str) -> Iterator[Server]:
+    """A command that serves, with changes of the environment, until the block ends."""
+    command = [*SCRIPT, *map(str, arguments), "--log-json"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment(**changes))
     assert process.stderr is not None
     try:
